@@ -1,0 +1,44 @@
+import type { ApiKeyRecord } from './api-key.schema.ts';
+import { statusOf } from './api-key.ts';
+import { sameDigest } from './key-format.ts';
+import { missingScopes } from './scope.ts';
+
+export type AccessCode = 'valid' | 'not_found' | 'revoked' | 'expired' | 'insufficient_scope';
+
+export interface AccessDecision {
+  code: AccessCode;
+  /** The required scopes that the key lacks; empty unless the code is `insufficient_scope`. */
+  missing_scopes: string[];
+}
+
+const refused = (code: AccessCode): AccessDecision => ({ code, missing_scopes: [] });
+
+/**
+ * Decides whether a presented key opens what is required. A wrong secret is `not_found`, so that somebody who
+ * only knows an id learns nothing about its key.
+ *
+ * @param record what the table has under the presented id
+ * @param digest `digestOf` the presented text
+ * @param now epoch milliseconds
+ * @param required all scopes that are needed, every one of them
+ */
+export function decideAccess({
+  record,
+  digest,
+  now,
+  required,
+}: {
+  record: Pick<ApiKeyRecord, 'digest' | 'scopes' | 'expires_at' | 'rotated_at' | 'revoked_at'> | undefined;
+  digest: string;
+  now: number;
+  required: readonly string[];
+}): AccessDecision {
+  if (!record || !sameDigest(record.digest, digest)) return refused('not_found');
+
+  const status = statusOf(record, now);
+  if (status === 'revoked' || status === 'expired') return refused(status);
+
+  const missing_scopes = missingScopes(record.scopes, required);
+  if (missing_scopes.length > 0) return { code: 'insufficient_scope', missing_scopes };
+  return { code: 'valid', missing_scopes: [] };
+}

@@ -1,0 +1,72 @@
+import { z } from 'zod';
+
+/** One part of a scope: `orders` or `write` in `orders:write`. */
+const SCOPE_PART = '[a-z0-9][a-z0-9._-]{0,62}';
+
+/** What a route or a handler asks for: two concrete parts, never a wildcard. */
+export const RequiredScope = z
+  .string()
+  .regex(new RegExp(`^${SCOPE_PART}:${SCOPE_PART}$`), 'must look like orders:write, without a wildcard');
+
+/** What a key holds: either part may be `*` as a whole. */
+export const GrantedScope = z
+  .string()
+  .regex(
+    new RegExp(`^(?:\\*|${SCOPE_PART}):(?:\\*|${SCOPE_PART})$`),
+    'must look like orders:write, orders:*, *:read or *:*',
+  );
+
+/** An instant, ISO 8601 in UTC with milliseconds. Fixed width, so text order is time order. */
+export const Instant = z.iso.datetime({ precision: 3 }).describe('ISO 8601, UTC, milliseconds');
+
+export const KeyId = z
+  .string()
+  .regex(/^key_[0-9A-Za-z]{22}$/, 'must look like key_ and 22 letters or digits');
+
+export const Environment = z.enum(['live', 'test']);
+export const OwnerAccess = z.enum(['own', 'any']);
+export const KeyStatus = z.enum(['active', 'rotated', 'expired', 'revoked']);
+
+/**
+ * The key item as it lies in the table (`pk` = `id`, `sk` = `api_key`). The same names are used on the wire
+ * and in events. Status is not stored: see `statusOf` in api-key.ts.
+ */
+export const ApiKeyRecord = z.object({
+  id: KeyId,
+  owner_id: z.string(),
+  owner_access: OwnerAccess,
+  name: z.string(),
+  environment: Environment,
+  scopes: z.array(GrantedScope).min(1).max(100),
+  /** Last four characters of the secret part, to recognise a key by. */
+  hint: z.string().length(4),
+  created_at: Instant,
+  created_by: z.string().describe('the id of the key that made it, or system:<function>'),
+  expires_at: Instant.nullable().describe('null: never, where the stack allows it'),
+  rotated_at: Instant.nullable(),
+  revoked_at: Instant.nullable(),
+  revoked_reason: z.string().nullable(),
+  first_used_at: Instant.nullable(),
+  parent_key_id: KeyId.nullable(),
+  successor_key_id: KeyId.nullable(),
+  root_key_id: KeyId,
+  generation: z.int().min(0),
+  metadata: z.record(z.string(), z.string()),
+  /** SHA-256 of the whole key text, 64 hex digits. Never leaves the table. */
+  digest: z.string().regex(/^[0-9a-f]{64}$/),
+  /** Counts decided writes; every one is conditional on the version it was decided from. */
+  version: z.int().min(1),
+  /** Epoch seconds after which DynamoDB may tidy the item away; absent for a key that never ends. */
+  ttl: z.int().optional(),
+});
+export type ApiKeyRecord = z.infer<typeof ApiKeyRecord>;
+
+/** What callers see: everything but the digest, the version and the ttl, with the status derived. */
+export const ApiKey = ApiKeyRecord.omit({ digest: true, version: true, ttl: true })
+  .extend({ status: KeyStatus })
+  .meta({ id: 'ApiKey' });
+export type ApiKey = z.infer<typeof ApiKey>;
+
+export type Environment = z.infer<typeof Environment>;
+export type OwnerAccess = z.infer<typeof OwnerAccess>;
+export type KeyStatus = z.infer<typeof KeyStatus>;

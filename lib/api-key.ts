@@ -1,0 +1,77 @@
+import type { ApiKey, ApiKeyRecord, KeyStatus } from './api-key.schema.ts';
+
+const SECONDS_PER_DAY = 86_400;
+
+/**
+ * The status, derived from the facts and the clock; the first that holds of revoked, expired, rotated, active.
+ * A fact that cannot be read counts against the key.
+ *
+ * @param now epoch milliseconds. At the very instant of `expires_at` the key is expired.
+ */
+export function statusOf(
+  record: Pick<ApiKeyRecord, 'revoked_at' | 'expires_at' | 'rotated_at'>,
+  now: number,
+): KeyStatus {
+  if (record.revoked_at !== null) return 'revoked';
+  // Not `>=`: an unreadable date is NaN, and must not be a key that lives for ever.
+  if (record.expires_at !== null && !(now < Date.parse(record.expires_at))) return 'expired';
+  if (record.rotated_at !== null) return 'rotated';
+  return 'active';
+}
+
+/** Whether the key opens anything: active, or rotated and still in its grace. */
+export function isValid(
+  record: Pick<ApiKeyRecord, 'revoked_at' | 'expires_at' | 'rotated_at'>,
+  now: number,
+): boolean {
+  const status = statusOf(record, now);
+  return status === 'active' || status === 'rotated';
+}
+
+/** The instant at which the key stopped or will stop being valid; null for a key that never ends. */
+export function endOf(record: Pick<ApiKeyRecord, 'revoked_at' | 'expires_at'>): string | null {
+  // Instants have one width, so the smaller text is the earlier time.
+  return [record.revoked_at, record.expires_at].filter((end) => end !== null).sort()[0] ?? null;
+}
+
+/**
+ * What callers see of a record: named field by field, so that a field added to the table stays inside until
+ * someone lets it out here.
+ */
+export function publicKey(record: Omit<ApiKeyRecord, 'digest' | 'version' | 'ttl'>, now: number): ApiKey {
+  return {
+    id: record.id,
+    owner_id: record.owner_id,
+    owner_access: record.owner_access,
+    name: record.name,
+    environment: record.environment,
+    scopes: record.scopes,
+    hint: record.hint,
+    status: statusOf(record, now),
+    created_at: record.created_at,
+    created_by: record.created_by,
+    expires_at: record.expires_at,
+    rotated_at: record.rotated_at,
+    revoked_at: record.revoked_at,
+    revoked_reason: record.revoked_reason,
+    first_used_at: record.first_used_at,
+    parent_key_id: record.parent_key_id,
+    successor_key_id: record.successor_key_id,
+    root_key_id: record.root_key_id,
+    generation: record.generation,
+    metadata: record.metadata,
+  };
+}
+
+/**
+ * When DynamoDB may tidy the record away: its end and then the retention.
+ *
+ * @returns epoch seconds, the unit DynamoDB's TTL reads; undefined for a key that never ends
+ */
+export function ttlOf(
+  record: Pick<ApiKeyRecord, 'revoked_at' | 'expires_at'>,
+  retentionDays: number,
+): number | undefined {
+  const end = endOf(record);
+  return end === null ? undefined : Math.ceil(Date.parse(end) / 1000) + retentionDays * SECONDS_PER_DAY;
+}

@@ -1,0 +1,48 @@
+import type { ApiKeyRecord } from './api-key.schema.ts';
+import { EnvironmentForbidden, OwnerForbidden, ScopeEscalation } from './problem.ts';
+import type { Principal } from './requires-scope/principal.ts';
+import { missingScopes } from './scope.ts';
+
+/** The key that calls the management API: what it may do to other keys is decided here. */
+export type Caller = Principal;
+
+/** Whether the caller may know that this key exists: its own owner's, or any for `owner_access: any`. */
+export function maySee(caller: Caller, record: Pick<ApiKeyRecord, 'owner_id'>): boolean {
+  return caller.owner_access === 'any' || caller.owner_id === record.owner_id;
+}
+
+/**
+ * Nobody grants what they lack.
+ *
+ * @param scopes all that the key in question holds once the caller is done
+ * @throws ScopeEscalation naming the scopes that are too much
+ */
+export function demandGrantable(caller: Caller, scopes: readonly string[]): void {
+  const excess = missingScopes(caller.scopes, scopes);
+  if (excess.length > 0) throw new ScopeEscalation(excess);
+}
+
+/** @throws OwnerForbidden when the caller may not act for this owner, or not give it access to all owners */
+export function demandOwner(
+  caller: Caller,
+  { owner_id, owner_access }: Pick<ApiKeyRecord, 'owner_id' | 'owner_access'>,
+): void {
+  if (caller.owner_access === 'any') return;
+  if (owner_id !== caller.owner_id)
+    throw new OwnerForbidden(
+      `This API key acts only for owner_id ${caller.owner_id}. Use that, or call with a key whose owner_access is any.`,
+    );
+  if (owner_access === 'any')
+    throw new OwnerForbidden(
+      'A key whose owner_access is any is made and changed only by another such key. Call with one.',
+    );
+}
+
+/**
+ * Test keys are handled with less care, so they do nothing to live keys.
+ *
+ * @throws EnvironmentForbidden
+ */
+export function demandEnvironment(caller: Caller, { environment }: Pick<ApiKeyRecord, 'environment'>): void {
+  if (caller.environment === 'test' && environment === 'live') throw new EnvironmentForbidden();
+}

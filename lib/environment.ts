@@ -1,0 +1,50 @@
+import type { LifetimeSettings } from './lifetime.ts';
+
+type Variables = Readonly<Record<string, string | undefined>>;
+
+/** A hundred years: dates stay four-digit, and nobody means more. */
+const MOST_DAYS = 36_500;
+
+/** Reads one variable, or stops the start of the function with its name. The value is never repeated. */
+const read = (env: Variables, name: string, pattern: RegExp, form: string): string => {
+  const value = env[name];
+  if (value === undefined || value === '') throw new Error(`${name} is not set: it must be ${form}`);
+  if (!pattern.test(value)) throw new Error(`${name} is not valid: it must be ${form}`);
+  return value;
+};
+
+const days = (env: Variables, name: string): number => {
+  const form = `a whole number of days from 1 to ${MOST_DAYS}`;
+  const value = Number(read(env, name, /^[1-9]\d{0,4}$/, form));
+  if (value > MOST_DAYS) throw new Error(`${name} is not valid: it must be ${form}`);
+  return value;
+};
+
+/** `REKEY_TABLE_NAME`: the one table. A name or an ARN, as DynamoDB takes either. */
+export function tableName(env: Variables = process.env): string {
+  return read(env, 'REKEY_TABLE_NAME', /^[A-Za-z0-9_.:/-]{3,1024}$/, 'the name of the table');
+}
+
+/** `REKEY_KEY_PREFIX`: the first part of every key of this stack. */
+export function keyPrefix(env: Variables = process.env): string {
+  return read(env, 'REKEY_KEY_PREFIX', /^[a-z]{2,12}$/, '2 to 12 lower-case letters');
+}
+
+/** `REKEY_DEFAULT_LIFETIME_DAYS`, `REKEY_MAX_LIFETIME_DAYS`, `REKEY_ALLOW_NEVER_EXPIRING`. */
+export function lifetimeSettings(env: Variables = process.env): LifetimeSettings {
+  const settings = {
+    default_lifetime_days: days(env, 'REKEY_DEFAULT_LIFETIME_DAYS'),
+    max_lifetime_days: days(env, 'REKEY_MAX_LIFETIME_DAYS'),
+    allow_never_expiring:
+      read(env, 'REKEY_ALLOW_NEVER_EXPIRING', /^(?:true|false)$/, 'true or false') === 'true',
+  };
+  if (settings.default_lifetime_days > settings.max_lifetime_days) {
+    throw new Error('REKEY_DEFAULT_LIFETIME_DAYS is not valid: it must not be above REKEY_MAX_LIFETIME_DAYS');
+  }
+  return settings;
+}
+
+/** `REKEY_RETENTION_DAYS`: how long a record is kept after its key's end. */
+export function retentionDays(env: Variables = process.env): number {
+  return days(env, 'REKEY_RETENTION_DAYS');
+}

@@ -1,0 +1,60 @@
+import type { ApiKeyRecord } from './api-key.schema.ts';
+import { statusOf, ttlOf } from './api-key.ts';
+import { type Caller, demandEnvironment, demandGrantable, demandOwner } from './caller.ts';
+import { decideNewExpiry } from './lifetime.ts';
+import { KeyExpired, KeyRevoked, KeyRotated } from './problem.ts';
+import type { RotationSettings } from './rotation.ts';
+import { normalizeScopes } from './scope.ts';
+
+export interface ChangeRequest {
+  name?: string | undefined;
+  metadata?: Record<string, string> | undefined;
+  scopes?: readonly string[] | undefined;
+  /** null: never. */
+  expires_at?: string | null | undefined;
+}
+
+/** Only the attributes that change; `ttl` goes with `expires_at`, and undefined takes it away. */
+export type Change = Partial<Pick<ApiKeyRecord, 'name' | 'metadata' | 'scopes' | 'expires_at' | 'ttl'>>;
+
+const isLater = (expires_at: string | null, than: string | null): boolean =>
+  than !== null && (expires_at === null || expires_at > than);
+
+/**
+ * Decides a change of a key. One that has ended or been rotated does not change, so nothing brings it back. New
+ * scopes must be the caller's to give, and so must all scopes of a key that is to live longer.
+ *
+ * @param now epoch milliseconds
+ * @throws KeyRevoked, KeyExpired, KeyRotated, ScopeEscalation, OwnerForbidden, EnvironmentForbidden
+ * @throws InvalidRequest for an end in the past or beyond the stack's maximum
+ */
+export function decideChange(
+  record: ApiKeyRecord,
+  request: ChangeRequest,
+  caller: Caller,
+  now: number,
+  settings: RotationSettings,
+): Change {
+  demandOwner(caller, record);
+  demandEnvironment(caller, record);
+
+  const status = statusOf(record, now);
+  if (status === 'revoked') throw new KeyRevoked();
+  if (status === 'expired') throw new KeyExpired();
+  if (status === 'rotated') throw new KeyRotated(record.successor_key_id ?? '');
+
+  const { name, metadata, scopes, expires_at } = request;
+  const change: Change = {};
+  if (name !== undefined) change.name = name;
+  if (metadata !== undefined) change.metadata = metadata;
+  if (scopes !== undefined) {
+    demandGrantable(caller, scopes);
+    change.scopes = normalizeScopes(scopes);
+  }
+  if (expires_at !== undefined) {
+    change.expires_at = decideNewExpiry(record, expires_at, now, settings);
+    change.ttl = ttlOf({ expires_at: change.expires_at, revoked_at: null }, settings.retention_days);
+    if (isLater(change.expires_at, record.expires_at)) demandGrantable(caller, scopes ?? record.scopes);
+  }
+  return change;
+}

@@ -1,0 +1,48 @@
+import type { ApiKeyRecord } from './api-key.schema.ts';
+import { ttlOf } from './api-key.ts';
+import { mintKey, newKeyId } from './key-format.ts';
+import { normalizeScopes } from './scope.ts';
+import type { SecretText } from './secret-text.ts';
+
+/** What somebody decides about a new key; the rest follows. */
+export type NewKey = Pick<
+  ApiKeyRecord,
+  'owner_id' | 'owner_access' | 'name' | 'environment' | 'scopes' | 'expires_at' | 'metadata' | 'created_by'
+>;
+
+/**
+ * The first key of a lineage: its text, and the record to write. It draws random bytes and writes nothing.
+ *
+ * @param now epoch milliseconds
+ */
+export function newKey(
+  decided: NewKey,
+  now: number,
+  settings: { key_prefix: string; retention_days: number },
+): { key: SecretText; record: ApiKeyRecord } {
+  const id = newKeyId(now);
+  const { key, digest, hint } = mintKey({
+    prefix: settings.key_prefix,
+    environment: decided.environment,
+    id,
+  });
+  const record: ApiKeyRecord = {
+    ...decided,
+    id,
+    scopes: normalizeScopes(decided.scopes),
+    hint,
+    created_at: new Date(now).toISOString(),
+    rotated_at: null,
+    revoked_at: null,
+    revoked_reason: null,
+    first_used_at: null,
+    parent_key_id: null,
+    successor_key_id: null,
+    root_key_id: id,
+    generation: 0,
+    digest,
+    version: 1,
+    ttl: ttlOf({ expires_at: decided.expires_at, revoked_at: null }, settings.retention_days),
+  };
+  return { key, record };
+}

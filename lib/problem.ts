@@ -1,0 +1,251 @@
+import type { APIGatewayProxyResult } from 'aws-lambda';
+
+/** Every problem this product answers with: its status and its title. docs/problems.md says what to do about it. */
+export const problems = {
+  invalid_request: { status: 400, title: 'The request is not valid' },
+  invalid_cursor: { status: 400, title: 'The cursor is not valid' },
+  invalid_token: { status: 401, title: 'The API key is missing or not valid' },
+  insufficient_scope: { status: 403, title: 'The API key may not call this route' },
+  scope_escalation: { status: 403, title: 'More scopes than the API key may grant' },
+  owner_forbidden: { status: 403, title: 'The API key may not act for this owner' },
+  environment_forbidden: { status: 403, title: 'The API key may not act in this environment' },
+  not_found: { status: 404, title: 'Not found' },
+  already_rotated: { status: 409, title: 'The key has been rotated already' },
+  key_rotated: { status: 409, title: 'The key has been rotated' },
+  key_revoked: { status: 409, title: 'The key is revoked' },
+  key_expired: { status: 409, title: 'The key has expired' },
+  idempotency_key_used: { status: 409, title: 'The key made by this Idempotency-Key is in use' },
+  payload_too_large: { status: 413, title: 'The body is too large' },
+  unsupported_media_type: { status: 415, title: 'The body is not JSON' },
+  idempotency_key_reused: { status: 422, title: 'The Idempotency-Key belongs to another request' },
+  internal_error: { status: 500, title: 'Something went wrong here' },
+  unavailable: { status: 503, title: 'Not available at the moment' },
+} as const satisfies Record<string, { status: number; title: string }>;
+
+export type ProblemCode = keyof typeof problems;
+
+/**
+ * One invalid field: where it is (JSON pointer, RFC 6901; empty for the whole) and what to change. The pointer
+ * leads into the body, or into the object of query parameters or of headers that `in` names.
+ */
+export interface FieldError {
+  in?: 'query' | 'header';
+  pointer: string;
+  detail: string;
+}
+
+interface More {
+  extensions?: Record<string, unknown>;
+  headers?: Record<string, string>;
+  cause?: unknown;
+}
+
+/** An error that is answered as `application/problem+json` (RFC 9457). Its `detail` is for the caller to read. */
+export class Problem extends Error {
+  readonly code: ProblemCode;
+  readonly status: number;
+  readonly type: string;
+  readonly title: string;
+  readonly detail: string;
+  readonly extensions: Record<string, unknown>;
+  readonly headers: Record<string, string>;
+
+  constructor(code: ProblemCode, detail: string, { extensions = {}, headers = {}, cause }: More = {}) {
+    super(detail, cause === undefined ? undefined : { cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.status = problems[code].status;
+    this.type = `urn:rekey:problem:${code}`;
+    this.title = problems[code].title;
+    this.detail = detail;
+    this.extensions = extensions;
+    this.headers = headers;
+  }
+}
+
+export class InvalidRequest extends Problem {
+  constructor(
+    errors: FieldError[],
+    detail = 'Correct the fields named in errors and send the request again.',
+  ) {
+    super('invalid_request', detail, { extensions: { errors } });
+  }
+}
+
+export class InvalidCursor extends Problem {
+  constructor() {
+    super(
+      'invalid_cursor',
+      'This cursor was not made for this query and this API key. Start again without a cursor, and change no other parameter between pages.',
+    );
+  }
+}
+
+/** RFC 6750, section 3. API Gateway renames this header when it comes from an integration. */
+const challenge = (error: string) => ({ 'www-authenticate': `Bearer error="${error}"` });
+
+export class InvalidToken extends Problem {
+  constructor(detail = 'Send one valid API key, as x-api-key or as Authorization: Bearer.') {
+    super('invalid_token', detail, { headers: challenge('invalid_token') });
+  }
+}
+
+export class InsufficientScope extends Problem {
+  constructor(missing_scopes: string[]) {
+    super('insufficient_scope', `Use an API key that has ${missing_scopes.join(', ')}.`, {
+      extensions: { missing_scopes },
+      headers: challenge('insufficient_scope'),
+    });
+  }
+}
+
+export class ScopeEscalation extends Problem {
+  constructor(excess_scopes: string[]) {
+    super(
+      'scope_escalation',
+      `The calling API key does not hold ${excess_scopes.join(', ')}, so it cannot hand that out. Leave it out, or call with a key that holds it.`,
+      { extensions: { excess_scopes } },
+    );
+  }
+}
+
+export class OwnerForbidden extends Problem {
+  constructor(
+    detail = 'This API key acts only for its own owner_id. Leave owner_id out, or call with a key whose owner_access is any.',
+  ) {
+    super('owner_forbidden', detail);
+  }
+}
+
+export class EnvironmentForbidden extends Problem {
+  constructor(detail = 'A test key manages only test keys. Use environment test, or call with a live key.') {
+    super('environment_forbidden', detail);
+  }
+}
+
+export class NotFound extends Problem {
+  constructor(
+    detail = 'There is no API key with this id. Check the id, and that the calling key has the same owner.',
+  ) {
+    super('not_found', detail);
+  }
+}
+
+export class AlreadyRotated extends Problem {
+  constructor(successor_key_id: string) {
+    super(
+      'already_rotated',
+      `This key was rotated already. Rotate its successor ${successor_key_id} instead.`,
+      {
+        extensions: { successor_key_id },
+      },
+    );
+  }
+}
+
+export class KeyRotated extends Problem {
+  constructor(successor_key_id: string) {
+    super(
+      'key_rotated',
+      `A rotated key no longer changes. Change its successor ${successor_key_id} instead.`,
+      {
+        extensions: { successor_key_id },
+      },
+    );
+  }
+}
+
+export class KeyRevoked extends Problem {
+  constructor() {
+    super('key_revoked', 'A revoked key never comes back. Create a new key.');
+  }
+}
+
+export class KeyExpired extends Problem {
+  constructor() {
+    super('key_expired', 'An expired key never comes back. Create a new key.');
+  }
+}
+
+export class IdempotencyKeyUsed extends Problem {
+  /** @param api_key_id the key that the first request made */
+  constructor(api_key_id: string) {
+    super(
+      'idempotency_key_used',
+      `The first request with this Idempotency-Key made ${api_key_id}, which has been used since, so its secret cannot be replaced. Use the secret you have, or rotate that key.`,
+      { extensions: { api_key_id } },
+    );
+  }
+}
+
+export class IdempotencyKeyReused extends Problem {
+  constructor() {
+    super(
+      'idempotency_key_reused',
+      'This Idempotency-Key came with another body in the last 24 hours. Send the same body, or a new Idempotency-Key.',
+    );
+  }
+}
+
+export class PayloadTooLarge extends Problem {
+  /** @param limit bytes */
+  constructor(limit: number) {
+    super('payload_too_large', `Send a body of at most ${limit} bytes.`);
+  }
+}
+
+export class UnsupportedMediaType extends Problem {
+  constructor() {
+    super('unsupported_media_type', 'Send the body as JSON, with content-type: application/json.');
+  }
+}
+
+export class Unavailable extends Problem {
+  /**
+   * @param retryAfterSeconds whole seconds, sent as `retry-after`
+   * @param cause for the log; the caller does not see it
+   */
+  constructor(retryAfterSeconds = 1, cause?: unknown) {
+    super(
+      'unavailable',
+      `Try again in ${retryAfterSeconds} s; create and rotate with the same Idempotency-Key.`,
+      {
+        headers: { 'retry-after': String(retryAfterSeconds) },
+        cause,
+      },
+    );
+  }
+}
+
+export class InternalError extends Problem {
+  /** @param cause for the log; the caller does not see it */
+  constructor(cause?: unknown) {
+    super(
+      'internal_error',
+      'This is a fault of the service, not of the request. Report it with the request_id.',
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** Any error as a problem. What is not one becomes `internal_error`, whose text says nothing of what happened. */
+export function toProblem(error: unknown): Problem {
+  return error instanceof Problem ? error : new InternalError(error);
+}
+
+/** The JSON pointer (RFC 6901) of a path into the body: `['scopes', 0]` is `/scopes/0`. */
+export function jsonPointer(path: readonly PropertyKey[]): string {
+  return path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+}
+
+/** The problem as API Gateway's proxy integration answers it. */
+export function toResponse(problem: Problem, requestId: string): APIGatewayProxyResult {
+  const { type, title, status, detail, extensions, headers } = problem;
+  return {
+    statusCode: status,
+    headers: { ...headers, 'content-type': 'application/problem+json', 'cache-control': 'no-store' },
+    body: JSON.stringify({ ...extensions, type, title, status, detail, request_id: requestId }),
+  };
+}

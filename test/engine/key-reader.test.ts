@@ -1,0 +1,170 @@
+import { GetCommand, PutCommand, UpdateCommand } from '@aws-sdk/lib-dynamodb';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
+import { authorize } from '../../lib/authorizer.ts';
+import { createDynamoDbCall } from '../../lib/dynamodb-http.ts';
+import { mintKey, newKeyId } from '../../lib/key-format.ts';
+import { createKeyReader } from '../../lib/key-reader.ts';
+import { createRouteReader } from '../../lib/route-reader.ts';
+import { routeTables } from '../../lib/route-table.ts';
+import { routesHash } from '../../lib/routes.ts';
+import { API_ID, authorizerEvent } from '../lib/authorizer-event.ts';
+import { type Engine, startEngine } from './engine.ts';
+import { aKey } from './keys.ts';
+
+const ROUTES = { 'GET /orders': ['orders:read'], 'POST /orders': ['orders:write'] };
+const HASH = routesHash(ROUTES);
+const AT = '2026-11-24T12:00:00.000Z';
+
+let engine: Engine;
+let table: string;
+let call: ReturnType<typeof createDynamoDbCall>;
+
+beforeAll(async () => {
+  engine = await startEngine();
+  table = engine.table.tableName;
+  call = createDynamoDbCall({
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'engine',
+    AWS_SECRET_ACCESS_KEY: 'engine',
+    AWS_ENDPOINT_URL_DYNAMODB: engine.endpoint,
+  });
+  await routeTables(engine.table).put({ restApiId: API_ID, hash: HASH }, ROUTES);
+}, 30_000);
+
+afterAll(() => engine?.close());
+
+/** A new key in the table, as the SDK writes it. */
+const storedKey = async () => {
+  const id = newKeyId(Date.now());
+  const { key, digest } = mintKey({ prefix: 'rk', environment: 'live', id });
+  const expires_at = new Date(Date.now() + 60_000).toISOString();
+  const record: ApiKeyRecord = aKey({ id, digest, expires_at, scopes: ['orders:read'] });
+  await engine.table.client.send(
+    new PutCommand({ TableName: table, Item: { pk: id, sk: 'api_key', ...record } }),
+  );
+  return { id, text: key.reveal(), record };
+};
+
+const change = (id: string, name: string, value: unknown) =>
+  engine.table.client.send(
+    new UpdateCommand({
+      TableName: table,
+      Key: { pk: id, sk: 'api_key' },
+      UpdateExpression: 'SET #name = :value',
+      ExpressionAttributeNames: { '#name': name },
+      ExpressionAttributeValues: { ':value': value },
+    }),
+  );
+
+const itemAt = async (id: string) =>
+  (
+    await engine.table.client.send(
+      new GetCommand({ TableName: table, Key: { pk: id, sk: 'api_key' }, ConsistentRead: true }),
+    )
+  ).Item;
+
+const reader = () => createKeyReader({ table, call });
+
+const ask = (text: string, method = 'GET') =>
+  authorize(authorizerEvent({ method, headers: { 'x-api-key': [text] }, routesHash: HASH }), {
+    reader: reader(),
+    readRoutes: createRouteReader({ table, call }),
+    now: Date.now,
+    prefix: 'rk',
+    log: () => {},
+  });
+
+describe('the key reader on a real table', () => {
+  it('reads what the SDK wrote', async () => {
+    const { id, record } = await storedKey();
+    expect(await reader().getKey(id)).toEqual({
+      id,
+      owner_id: record.owner_id,
+      owner_access: record.owner_access,
+      environment: record.environment,
+      scopes: record.scopes,
+      expires_at: record.expires_at,
+      rotated_at: null,
+      revoked_at: null,
+      first_used_at: null,
+      digest: record.digest,
+    });
+  });
+
+  it('finds no key that is not there', async () => {
+    expect(await reader().getKey(newKeyId(Date.now()))).toBeUndefined();
+  });
+
+  it('notes the first use and changes nothing else', async () => {
+    const { id, record } = await storedKey();
+    expect(await reader().markFirstUse(id, record.digest, AT)).toBe(true);
+    expect(await itemAt(id)).toEqual({ pk: id, sk: 'api_key', ...record, first_used_at: AT });
+  });
+
+  it('notes it once: of many simultaneous uses one writes', async () => {
+    const { id, record } = await storedKey();
+    const written = await Promise.all(
+      Array.from({ length: 20 }, (_, n) =>
+        reader().markFirstUse(id, record.digest, `2026-11-24T12:00:00.${100 + n}Z`),
+      ),
+    );
+    expect(written.filter(Boolean)).toHaveLength(1);
+    expect((await itemAt(id))?.['first_used_at']).toBe(`2026-11-24T12:00:00.${100 + written.indexOf(true)}Z`);
+  });
+
+  it('does not note the use of a secret that was replaced', async () => {
+    const { id, record } = await storedKey();
+    await change(id, 'digest', 'f'.repeat(64));
+    expect(await reader().markFirstUse(id, record.digest, AT)).toBe(false);
+    expect((await itemAt(id))?.['first_used_at']).toBeNull();
+  });
+
+  it('does not note the use of a key that was revoked', async () => {
+    const { id, record } = await storedKey();
+    await change(id, 'revoked_at', AT);
+    expect(await reader().markFirstUse(id, record.digest, AT)).toBe(false);
+  });
+
+  it('does not bring a deleted key back', async () => {
+    const id = newKeyId(Date.now());
+    expect(await reader().markFirstUse(id, 'f'.repeat(64), AT)).toBe(false);
+    expect(await itemAt(id)).toBeUndefined();
+  });
+});
+
+describe('the authorizer on a real table', () => {
+  it('allows, and has noted the first use by then', async () => {
+    const { id, text } = await storedKey();
+    expect(await ask(text)).toMatchObject({ policyDocument: { Statement: [{ Effect: 'Allow' }] } });
+    expect((await itemAt(id))?.['first_used_at']).toEqual(expect.any(String));
+  });
+
+  it('allows all of many simultaneous first uses', async () => {
+    const { text } = await storedKey();
+    const answers = await Promise.all(Array.from({ length: 20 }, () => ask(text)));
+    for (const answer of answers)
+      expect(answer).toMatchObject({ policyDocument: { Statement: [{ Effect: 'Allow' }] } });
+  });
+
+  it('refuses a key that was revoked a moment ago', async () => {
+    const { id, text } = await storedKey();
+    await ask(text);
+    await change(id, 'revoked_at', new Date().toISOString());
+    await expect(ask(text)).rejects.toThrow(/^Unauthorized$/);
+  });
+
+  it('denies a scope the key lacks', async () => {
+    const { text } = await storedKey();
+    expect(await ask(text, 'POST')).toMatchObject({
+      policyDocument: { Statement: [{ Effect: 'Deny' }] },
+      context: { missing_scopes: '"orders:write"' },
+    });
+  });
+
+  it('refuses a stranger’s key that has this stack’s form', async () => {
+    const { id } = await storedKey();
+    const forged = mintKey({ prefix: 'rk', environment: 'live', id });
+    await expect(ask(forged.key.reveal())).rejects.toThrow(/^Unauthorized$/);
+  });
+});

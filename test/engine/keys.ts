@@ -1,0 +1,95 @@
+import { randomBytes } from 'node:crypto';
+import { ScanCommand } from '@aws-sdk/lib-dynamodb';
+import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
+import { ttlOf } from '../../lib/api-key.ts';
+import { mintKey, newKeyId } from '../../lib/key-format.ts';
+import { decideRotation, type RotationRequest } from '../../lib/rotation.ts';
+import type { KeyTable } from '../../lib/table-client.ts';
+
+export const RETENTION_DAYS = 90;
+export const SETTINGS = {
+  default_lifetime_days: 90,
+  max_lifetime_days: 365,
+  allow_never_expiring: true,
+  retention_days: RETENTION_DAYS,
+};
+export const NOW = Date.parse('2026-11-24T10:00:00.000Z');
+export const HOUR = 3_600_000;
+export const DAY = 24 * HOUR;
+
+export const instant = (ms: number): string => new Date(ms).toISOString();
+export const newDigest = (): string => randomBytes(32).toString('hex');
+
+/** A key of 30 days, made at NOW, that nothing has happened to. */
+export function aKey(facts: Partial<ApiKeyRecord> = {}): ApiKeyRecord {
+  const id = facts.id ?? newKeyId(NOW);
+  const { digest, hint } = mintKey({ prefix: 'rk', environment: 'live', id });
+  const expires_at = facts.expires_at === undefined ? instant(NOW + 30 * DAY) : facts.expires_at;
+  return {
+    id,
+    owner_id: 'team-orders',
+    owner_access: 'own',
+    name: 'Orders worker',
+    environment: 'live',
+    scopes: ['orders:read', 'orders:write'],
+    hint,
+    created_at: instant(NOW),
+    created_by: 'key_0000000000000000000001',
+    expires_at,
+    rotated_at: null,
+    revoked_at: null,
+    revoked_reason: null,
+    first_used_at: null,
+    parent_key_id: null,
+    successor_key_id: null,
+    root_key_id: id,
+    generation: 0,
+    metadata: { ticket: 'OPS-1' },
+    digest,
+    version: 1,
+    ttl: ttlOf({ expires_at, revoked_at: null }, RETENTION_DAYS),
+    ...facts,
+  };
+}
+
+/** What the rotate operation hands to `rotateKey`. */
+export const rotating =
+  (request: RotationRequest = {}, now = NOW + HOUR) =>
+  (record: ApiKeyRecord) => {
+    const { old, successor } = decideRotation(record, request, now, SETTINGS);
+    const id = newKeyId(now);
+    const { digest, hint } = mintKey({ prefix: 'rk', environment: record.environment, id });
+    return { old, successor: { ...successor, id, digest, hint, created_by: 'key_0000000000000000000001' } };
+  };
+
+/** Every item of the table, or of an index. */
+export async function everything(table: KeyTable, index?: string): Promise<Record<string, unknown>[]> {
+  const items: Record<string, unknown>[] = [];
+  let from: Record<string, unknown> | undefined;
+  do {
+    const page = await table.client.send(
+      new ScanCommand({
+        TableName: table.tableName,
+        IndexName: index,
+        ExclusiveStartKey: from,
+        ConsistentRead: index === undefined,
+      }),
+    );
+    items.push(...(page.Items ?? []));
+    from = page.LastEvaluatedKey;
+  } while (from);
+  return items;
+}
+
+/** How the promises ended: values of those that held, and the codes of the problems (or the errors' names). */
+export async function outcomes<T>(deeds: Promise<T>[]): Promise<{ done: T[]; problems: string[] }> {
+  const settled = await Promise.allSettled(deeds);
+  return {
+    done: settled.flatMap((deed) => (deed.status === 'fulfilled' ? [deed.value] : [])),
+    problems: settled.flatMap((deed) =>
+      deed.status === 'rejected'
+        ? [deed.reason?.code ?? `${deed.reason?.name}: ${deed.reason?.message}`]
+        : [],
+    ),
+  };
+}

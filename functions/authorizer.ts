@@ -1,0 +1,19 @@
+import type { APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
+import { authorize } from '../lib/authorizer.ts';
+import { createDynamoDbCall } from '../lib/dynamodb-http.ts';
+import { keyPrefix, tableName } from '../lib/environment.ts';
+import { createKeyReader } from '../lib/key-reader.ts';
+import { createRouteReader } from '../lib/route-reader.ts';
+
+const call = createDynamoDbCall();
+const table = tableName();
+
+const dependencies = {
+  reader: createKeyReader({ table, call }),
+  readRoutes: createRouteReader({ table, call }),
+  now: Date.now,
+  prefix: keyPrefix(),
+  log: (line: Record<string, unknown>) => console.log(JSON.stringify(line)),
+};
+
+export const handler = (event: APIGatewayRequestAuthorizerEvent) => authorize(event, dependencies);

@@ -1,0 +1,202 @@
+import type { APIGatewayAuthorizerResult, APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
+import { decideAccess } from './access.ts';
+import { extractKey } from './credentials.ts';
+import { digestOf, parseKey } from './key-format.ts';
+import type { KeyFacts, KeyReader } from './key-reader.ts';
+import { policyFor } from './policy.ts';
+import type { RouteReader } from './route-reader.ts';
+import { requiredScopes } from './routes.ts';
+
+export type Log = (line: Record<string, unknown>) => void;
+
+export interface AuthorizerDependencies {
+  reader: KeyReader;
+  readRoutes: RouteReader;
+  /** Epoch milliseconds. */
+  now: () => number;
+  /** The first part of this stack's keys. */
+  prefix: string;
+  log: Log;
+}
+
+/** https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-control-access-using-iam-policies-to-invoke-api.html */
+const METHOD_ARN =
+  /^arn:aws[a-z-]*:execute-api:[a-z0-9-]+:\d{12}:([a-z0-9]{1,32})\/[^/]+\/([A-Z]+)\/.{0,4096}$/s;
+
+/** Printable ASCII without the quote and the backslash: a gateway response's template escapes nothing. */
+const JSON_SAFE = /^[ !#-[\]-~]*$/;
+
+const UNDECLARED =
+  'This route declares no scopes, so nobody may call it. Declare its scopes, or that it is public, and deploy the API again.';
+
+interface RouteRequest {
+  requestId: string;
+  apiId: string;
+  methodArn: string;
+  method: string;
+  /** As declared: `/orders/{id}`. */
+  resource: string;
+  routesHash: string | undefined;
+}
+
+const routeRequestOf = (event: APIGatewayRequestAuthorizerEvent): RouteRequest => {
+  const { methodArn, httpMethod: method, resource, requestContext, stageVariables } = event;
+  const apiId = requestContext?.apiId;
+  if (event.type !== 'REQUEST' || typeof method !== 'string' || typeof resource !== 'string')
+    throw new TypeError('the event is not that of a REQUEST authorizer of a REST API');
+  const [, arnApi, arnMethod] = (typeof methodArn === 'string' && METHOD_ARN.exec(methodArn)) || [];
+  if (typeof apiId !== 'string' || arnApi !== apiId)
+    throw new TypeError('the method ARN and the API of the event do not agree');
+  // A client may override the method (x-http-method-override): what is judged must be what will be called.
+  if (arnMethod !== method) throw new TypeError('the method ARN and the method of the event do not agree');
+  return {
+    requestId: String(requestContext.requestId),
+    apiId,
+    methodArn,
+    method,
+    resource,
+    routesHash: stageVariables?.['rekeyRoutes'],
+  };
+};
+
+const safe = (context: Record<string, string>): Record<string, string> => {
+  for (const [name, value] of Object.entries(context))
+    if (!JSON_SAFE.test(value)) throw new TypeError(`${name} cannot be put into a response as it is`);
+  return context;
+};
+
+const allow = (key: KeyFacts, { methodArn }: RouteRequest): APIGatewayAuthorizerResult => ({
+  principalId: key.id,
+  policyDocument: policyFor('Allow', methodArn),
+  context: safe({
+    key_id: key.id,
+    owner_id: key.owner_id,
+    owner_access: key.owner_access,
+    environment: key.environment,
+    scopes: key.scopes.join(' '),
+  }),
+});
+
+const deny = (
+  key: KeyFacts,
+  { methodArn }: RouteRequest,
+  code: string,
+  detail: string,
+  missing_scopes: string[] = [],
+): APIGatewayAuthorizerResult => ({
+  principalId: key.id,
+  policyDocument: policyFor('Deny', methodArn),
+  context: {
+    ...safe({ code, detail, key_id: key.id }),
+    // The inside of a JSON list, for the template to put between brackets: `"orders:read","orders:write"`.
+    missing_scopes: missing_scopes.map((scope) => JSON.stringify(scope)).join(','),
+  },
+});
+
+/** A valid key that may call the route, or the answer that refuses; undefined: not authenticated. */
+type Verdict = { key: KeyFacts } | { refusal: APIGatewayAuthorizerResult | undefined };
+
+/** Undefined: not authenticated. */
+const decide = async (
+  event: APIGatewayRequestAuthorizerEvent,
+  request: RouteRequest,
+  { reader, readRoutes, now, prefix, log }: AuthorizerDependencies,
+): Promise<APIGatewayAuthorizerResult | undefined> => {
+  // Never `headers`: of a header that was sent twice it has only the last one.
+  const credential = extractKey(event.multiValueHeaders);
+  if ('problem' in credential) return undefined;
+  const presented = parseKey(credential.key, prefix);
+  if (!presented) return undefined;
+
+  const { apiId, method, resource, requestId } = request;
+  const digest = digestOf(credential.key);
+  const refused = (code: string) => {
+    log({
+      level: 'info',
+      event: 'refused',
+      code,
+      key_id: presented.id,
+      api_id: apiId,
+      method,
+      resource,
+      request_id: requestId,
+    });
+  };
+
+  const [key, routes] = await Promise.all([
+    reader.getKey(presented.id),
+    readRoutes(apiId, request.routesHash),
+  ]);
+  const required = routes && requiredScopes(routes, method, resource);
+
+  const judge = (record: KeyFacts | undefined): Verdict => {
+    const { code, missing_scopes } = decideAccess({ record, digest, now: now(), required: required ?? [] });
+    if (!record || code === 'not_found' || code === 'revoked' || code === 'expired') {
+      refused(code);
+      return { refusal: undefined };
+    }
+    if (!required) {
+      refused('route_not_declared');
+      return { refusal: deny(record, request, 'route_not_declared', UNDECLARED) };
+    }
+    if (code === 'insufficient_scope') {
+      refused(code);
+      const detail = `Use an API key that has ${missing_scopes.join(', ')}.`;
+      return { refusal: deny(record, request, code, detail, missing_scopes) };
+    }
+    return { key: record };
+  };
+
+  const first = judge(key);
+  if ('refusal' in first) return first.refusal;
+  if (first.key.first_used_at !== null) return allow(first.key, request);
+
+  // Awaited: until this is written, a retry of the request that made the key may still replace its secret.
+  const noted = await reader.markFirstUse(first.key.id, digest, new Date(now()).toISOString());
+  if (noted) return allow(first.key, request);
+
+  const second = judge(await reader.getKey(first.key.id));
+  if ('refusal' in second) return second.refusal;
+  if (second.key.first_used_at === null) throw new Error('the first use was not written, by nobody');
+  return allow(second.key, request);
+};
+
+/** An error of ours or of a library may quote what it was given; a key is never logged. */
+const withoutKeys = (text: string): string =>
+  text.replace(/[a-z]{2,12}_(?:live|test)_[0-9A-Za-z]+/g, '[key]').slice(0, 500);
+
+/**
+ * Decides one request to a protected REST API (a REQUEST authorizer, without caching).
+ *
+ * A key that is missing, malformed, unknown, revoked or expired is not told apart: all are 401. A valid key that
+ * lacks a scope, or a route that declares none, is a Deny whose context says why: `code`, `detail`,
+ * `missing_scopes`, ready to be put into a gateway response. An Allow is for exactly this request; its context is
+ * what `principalOf` reads. Whatever goes wrong is logged with the request's id, and refused.
+ *
+ * @throws Error `Unauthorized`, which API Gateway answers with 401. Any other error is its 500
+ *   (AUTHORIZER_FAILURE), so it is refused too.
+ */
+export async function authorize(
+  event: APIGatewayRequestAuthorizerEvent,
+  dependencies: AuthorizerDependencies,
+): Promise<APIGatewayAuthorizerResult> {
+  let result: APIGatewayAuthorizerResult | undefined;
+  try {
+    result = await decide(event, routeRequestOf(event), dependencies);
+  } catch (error) {
+    const { name, message, code } = error as Error & { code?: unknown };
+    dependencies.log({
+      level: 'error',
+      event: 'authorizer_failed',
+      error: String(name),
+      code: code === undefined ? undefined : String(code),
+      message: withoutKeys(String(message)),
+      api_id: event?.requestContext?.apiId,
+      request_id: event?.requestContext?.requestId,
+    });
+    throw new Error('The authorizer could not decide');
+  }
+  // The one text that API Gateway takes for a 401.
+  if (!result) throw new Error('Unauthorized');
+  return result;
+}

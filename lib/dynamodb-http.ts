@@ -1,0 +1,244 @@
+import { type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http';
+import { request as secureRequest, Agent as TlsAgent } from 'node:https';
+import { setTimeout as delay } from 'node:timers/promises';
+import aws4 from 'aws4';
+
+/** The protocol's name for the API's version, sent before the operation in `x-amz-target`. */
+const API = 'DynamoDB_20120810';
+
+/**
+ * Milliseconds. A decision makes three calls at most, so the function's own time-out must be above 3 × TOTAL;
+ * AWS's SDK would wait for as long as the function lives.
+ */
+const CONNECT_TIMEOUT = 500;
+const ATTEMPT_TIMEOUT = 1_000;
+const TOTAL_TIMEOUT = 1_500;
+const LONGEST_BACKOFF = 75;
+
+/** Bytes. An item has 400 KB at most; its JSON is longer, but ours never comes near. */
+const LARGEST_ANSWER = 1_048_576;
+
+/** The errors of which AWS says that the same request may succeed when it is sent again. */
+const TRANSIENT = new Set([
+  'InternalServerError',
+  'LimitExceededException',
+  'ProvisionedThroughputExceededException',
+  'RequestLimitExceeded',
+  'ServiceUnavailable',
+  'ServiceUnavailableException',
+  'ThrottlingException',
+  'TransactionConflictException',
+]);
+
+type Variables = Readonly<Record<string, string | undefined>>;
+
+/** A call that DynamoDB refused, or that was not answered in time. Its message holds nothing of the item. */
+export class DynamoDbFailure extends Error {
+  override readonly name = 'DynamoDbFailure';
+  /** DynamoDB's name for it (`ThrottlingException`), or `Timeout`, `ConnectionFailed`, `BadAnswer`. */
+  readonly code: string;
+  /** Whether the same request may succeed when it is sent again. */
+  readonly transient: boolean;
+
+  constructor(code: string, message: string, { transient = false }: { transient?: boolean } = {}) {
+    super(message);
+    this.code = code;
+    this.transient = transient;
+  }
+}
+
+/** A kept connection that the other side had closed: nothing was answered, and a new one will do. */
+class StaleConnection extends DynamoDbFailure {
+  constructor() {
+    super('ConnectionFailed', 'a kept connection was closed', { transient: true });
+  }
+}
+
+/** Sends one operation and gives the parsed answer. Throws `DynamoDbFailure`. */
+export type DynamoDbCall = (operation: 'GetItem' | 'UpdateItem', input: object) => Promise<unknown>;
+
+const variable = (env: Variables, name: string): string => {
+  const value = env[name];
+  if (!value) throw new DynamoDbFailure('BadEnvironment', `${name} is not set`);
+  return value;
+};
+
+/** Where DynamoDB is: `AWS_ENDPOINT_URL_DYNAMODB` as the SDKs understand it, else the Region's endpoint. */
+const endpointOf = (env: Variables, region: string): URL => {
+  // https://docs.aws.amazon.com/general/latest/gr/ddb.html
+  const suffix = region.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com';
+  return new URL(env['AWS_ENDPOINT_URL_DYNAMODB'] || `https://dynamodb.${region}.${suffix}`);
+};
+
+interface Answer {
+  status: number;
+  text: string;
+}
+
+const readAnswer = (
+  response: IncomingMessage,
+  resolve: (answer: Answer) => void,
+  fail: (e: Error) => void,
+) => {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  response.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+    if (size > LARGEST_ANSWER) {
+      response.destroy();
+      fail(new DynamoDbFailure('BadAnswer', `the answer has more than ${LARGEST_ANSWER} bytes`));
+      return;
+    }
+    chunks.push(chunk);
+  });
+  response.on('end', () =>
+    resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
+  );
+  response.on('error', () =>
+    fail(new DynamoDbFailure('ConnectionFailed', 'the answer was cut', { transient: true })),
+  );
+};
+
+/** @param code the last part of DynamoDB's `__type`: `com.amazonaws.dynamodb.v20120810#ThrottlingException` */
+const refusal = (operation: string, { status, text }: Answer): DynamoDbFailure => {
+  let code = 'UnknownError';
+  let message = '';
+  try {
+    const body = JSON.parse(text);
+    if (typeof body.__type === 'string')
+      code = body.__type.slice(body.__type.lastIndexOf('#') + 1).slice(0, 100);
+    if (typeof (body.message ?? body.Message) === 'string')
+      message = (body.message ?? body.Message).slice(0, 300);
+  } catch {
+    // A load balancer's page, say; the status is all there is to know.
+  }
+  return new DynamoDbFailure(code, `${operation} was answered with ${status} ${code}: ${message}`, {
+    transient: status >= 500 || TRANSIENT.has(code),
+  });
+};
+
+/**
+ * A DynamoDB client for the hot path: signed JSON over kept connections, and nothing else. Why not the SDK:
+ * docs/decisions/0002-authorizer-dynamodb-client.md.
+ *
+ * A kept connection that went stale while the function was frozen is replaced at once; a time-out, throttling or
+ * a fault of DynamoDB is tried once more. So send only what may be applied twice: reads, and writes under a
+ * condition that their own effect makes false.
+ *
+ * @param env read at every call: region, credentials and endpoint, named as in every Lambda function
+ */
+export function createDynamoDbCall(env: Variables = process.env): DynamoDbCall {
+  const options = { keepAlive: true, maxSockets: 64, timeout: 60_000 };
+  const agents = { 'http:': new PlainAgent(options), 'https:': new TlsAgent(options) };
+
+  const exchange = (
+    url: URL,
+    headers: Record<string, string>,
+    body: string,
+    timeout: number,
+  ): Promise<Answer> => {
+    const secure = url.protocol === 'https:';
+    return new Promise((resolve, reject) => {
+      const request = (secure ? secureRequest : plainRequest)(url, {
+        method: 'POST',
+        agent: agents[secure ? 'https:' : 'http:'],
+        headers,
+      });
+      const timeOut = (what: string) => () =>
+        request.destroy(
+          new DynamoDbFailure('Timeout', `DynamoDB did not ${what} in time`, { transient: true }),
+        );
+      const answerTimer = setTimeout(timeOut('answer'), timeout);
+      let connectTimer: NodeJS.Timeout | undefined;
+      const settle = () => {
+        clearTimeout(answerTimer);
+        clearTimeout(connectTimer);
+      };
+
+      request.on('socket', (socket) => {
+        if (!socket.connecting) return;
+        connectTimer = setTimeout(timeOut('accept a connection'), CONNECT_TIMEOUT);
+        socket.once('connect', () => clearTimeout(connectTimer));
+      });
+      request.on('error', (error: NodeJS.ErrnoException) => {
+        settle();
+        if (error instanceof DynamoDbFailure) return reject(error);
+        const closed = error.code === 'ECONNRESET' || error.code === 'EPIPE';
+        if (closed && request.reusedSocket) return reject(new StaleConnection());
+        reject(new DynamoDbFailure('ConnectionFailed', `no connection: ${error.code}`, { transient: true }));
+      });
+      request.on('response', (response) =>
+        readAnswer(
+          response,
+          (answer) => {
+            settle();
+            resolve(answer);
+          },
+          (error) => {
+            settle();
+            reject(error);
+          },
+        ),
+      );
+      request.end(body);
+    });
+  };
+
+  /** The others that were kept are as old as the one that was stale. */
+  const forgetKeptConnections = () => {
+    for (const agent of Object.values(agents))
+      for (const socket of Object.values(agent.freeSockets).flat()) socket?.destroy();
+  };
+
+  const attempt = async (operation: string, body: string, timeout: number): Promise<unknown> => {
+    const region = variable(env, 'AWS_REGION');
+    const url = endpointOf(env, region);
+    const { headers } = aws4.sign(
+      {
+        service: 'dynamodb',
+        region,
+        host: url.host,
+        method: 'POST',
+        path: '/',
+        headers: { 'content-type': 'application/x-amz-json-1.0', 'x-amz-target': `${API}.${operation}` },
+        body,
+      },
+      {
+        accessKeyId: variable(env, 'AWS_ACCESS_KEY_ID'),
+        secretAccessKey: variable(env, 'AWS_SECRET_ACCESS_KEY'),
+        sessionToken: env['AWS_SESSION_TOKEN'],
+      },
+    );
+    const answer = await exchange(url, headers as Record<string, string>, body, timeout);
+    if (answer.status !== 200) throw refusal(operation, answer);
+    try {
+      return JSON.parse(answer.text);
+    } catch {
+      // Not the parser's own message: it quotes the text, and that has the digest in it.
+      throw new DynamoDbFailure('BadAnswer', `the answer to ${operation} is not JSON`);
+    }
+  };
+
+  return async (operation, input) => {
+    const body = JSON.stringify(input);
+    const deadline = performance.now() + TOTAL_TIMEOUT;
+    let staleAllowed = true;
+    let retryAllowed = true;
+    for (;;) {
+      try {
+        return await attempt(operation, body, Math.min(ATTEMPT_TIMEOUT, deadline - performance.now()));
+      } catch (error) {
+        if (error instanceof StaleConnection && staleAllowed) {
+          staleAllowed = false;
+          forgetKeptConnections();
+          continue;
+        }
+        const backoff = LONGEST_BACKOFF * (1 + Math.random()) * 0.5;
+        const inTime = performance.now() + backoff < deadline;
+        if (!(error instanceof DynamoDbFailure && error.transient && retryAllowed && inTime)) throw error;
+        retryAllowed = false;
+        await delay(backoff);
+      }
+    }
+  };
+}

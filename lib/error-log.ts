@@ -1,0 +1,30 @@
+import type { Problem } from './problem.ts';
+
+/** The text of a key, whole or cut, of whatever prefix. */
+const KEY_LIKE = /[a-z]{2,12}_(?:live|test)_[0-9A-Za-z]{8,}/g;
+
+const withoutKeys = (text: string): string => text.replace(KEY_LIKE, '[secret]');
+
+const causeOf = (cause: unknown): Record<string, unknown> | undefined => {
+  if (cause === undefined) return undefined;
+  if (!(cause instanceof Error)) return { message: withoutKeys(String(cause)) };
+  // Named one by one: errors of clients carry the request and the answer.
+  return { name: cause.name, message: withoutKeys(cause.message), stack: withoutKeys(cause.stack ?? '') };
+};
+
+/**
+ * One line of JSON for one problem: `error` for a fault of ours, `info` for one of the caller's. Of the request it
+ * has the id, and no header, body or query; the fields of a validation error are named, their values are not.
+ */
+export function logProblem(problem: Problem, where: Record<string, string>): void {
+  const fault = problem.status >= 500;
+  const line = {
+    level: fault ? 'error' : 'info',
+    event: 'problem',
+    code: problem.code,
+    status: problem.status,
+    ...where,
+    cause: causeOf(problem.cause),
+  };
+  (fault ? console.error : console.info)(JSON.stringify(line));
+}

@@ -1,0 +1,155 @@
+import type { ApiKeyRecord } from './api-key.schema.ts';
+import type { DynamoDbCall } from './dynamodb-http.ts';
+import { DynamoDbFailure } from './dynamodb-http.ts';
+import { isGrant } from './scope.ts';
+
+/** What of a key a decision needs. Names and metadata stay in the table. */
+const FACTS = [
+  'id',
+  'owner_id',
+  'owner_access',
+  'environment',
+  'scopes',
+  'expires_at',
+  'rotated_at',
+  'revoked_at',
+  'first_used_at',
+  'digest',
+] as const;
+
+export type KeyFacts = Pick<ApiKeyRecord, (typeof FACTS)[number]>;
+
+const PROJECTION = {
+  ProjectionExpression: FACTS.map((name) => `#${name}`).join(', '),
+  ExpressionAttributeNames: Object.fromEntries(FACTS.map((name) => [`#${name}`, name])),
+};
+
+const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/;
+const DIGEST = /^[0-9a-f]{64}$/;
+/** As in key-fields.schema.ts. The owner's id goes into the context, which nothing escapes. */
+const OWNER_ID = /^[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,127}$/;
+const MOST_SCOPES = 100;
+
+/** The item is not what this product writes. It opens nothing: a key nobody can read is no key. */
+export class UnexpectedItem extends Error {
+  override readonly name = 'UnexpectedItem';
+}
+
+type Item = Record<string, unknown>;
+
+const isObject = (value: unknown): value is Item =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The `Item` of GetItem's answer; undefined when there is none. */
+export function itemOf(answer: unknown): Item | undefined {
+  if (!isObject(answer)) throw new UnexpectedItem('the answer of the table is not an object');
+  if (!Object.hasOwn(answer, 'Item')) return undefined;
+  if (!isObject(answer['Item'])) throw new UnexpectedItem('the item is not an object');
+  return answer['Item'];
+}
+
+/** One attribute in DynamoDB's JSON: exactly one type, and of that type. */
+export function attributeOf(item: Item, name: string, type: 'S' | 'L' | 'NULL'): unknown {
+  const attribute = Object.hasOwn(item, name) ? item[name] : undefined;
+  if (!isObject(attribute) || Object.keys(attribute).length !== 1 || !Object.hasOwn(attribute, type))
+    throw new UnexpectedItem(`attribute ${name} is missing or not of type ${type}`);
+  return attribute[type];
+}
+
+/** A text attribute of a known form. */
+export function textOf(item: Item, name: string, form: RegExp): string {
+  const text = attributeOf(item, name, 'S');
+  if (typeof text !== 'string' || !form.test(text))
+    throw new UnexpectedItem(`attribute ${name} has an unexpected form`);
+  return text;
+}
+
+const instantOrNull = (item: Item, name: string): string | null => {
+  const attribute = item[name];
+  if (isObject(attribute) && Object.hasOwn(attribute, 'NULL') && attributeOf(item, name, 'NULL') === true)
+    return null;
+  return textOf(item, name, INSTANT);
+};
+
+const scopesOf = (item: Item): string[] => {
+  const list = attributeOf(item, 'scopes', 'L');
+  if (!Array.isArray(list) || list.length === 0 || list.length > MOST_SCOPES)
+    throw new UnexpectedItem('attribute scopes is not a list of 1 to 100');
+  return list.map((element) => {
+    const scope: unknown = attributeOf({ scope: element }, 'scope', 'S');
+    if (typeof scope !== 'string' || !isGrant(scope))
+      throw new UnexpectedItem('attribute scopes has no scope in it');
+    return scope;
+  });
+};
+
+const factsOf = (item: Item, id: string): KeyFacts => {
+  if (textOf(item, 'id', /^key_[0-9A-Za-z]{22}$/) !== id) throw new UnexpectedItem('the item has another id');
+  return {
+    id,
+    owner_id: textOf(item, 'owner_id', OWNER_ID),
+    owner_access: textOf(item, 'owner_access', /^(?:own|any)$/) as KeyFacts['owner_access'],
+    environment: textOf(item, 'environment', /^(?:live|test)$/) as KeyFacts['environment'],
+    scopes: scopesOf(item),
+    expires_at: instantOrNull(item, 'expires_at'),
+    rotated_at: instantOrNull(item, 'rotated_at'),
+    revoked_at: instantOrNull(item, 'revoked_at'),
+    first_used_at: instantOrNull(item, 'first_used_at'),
+    digest: textOf(item, 'digest', DIGEST),
+  };
+};
+
+export type KeyReader = ReturnType<typeof createKeyReader>;
+
+/**
+ * Reads keys for decisions, and writes the one thing a decision writes. Strict: what does not have the form of a
+ * key record is an error, not a key.
+ */
+export function createKeyReader({ table, call }: { table: string; call: DynamoDbCall }) {
+  const keyOf = (id: string) => ({ pk: { S: id }, sk: { S: 'api_key' } });
+
+  return {
+    /**
+     * One consistent read: a key revoked before this began is read as revoked.
+     *
+     * @throws DynamoDbFailure, UnexpectedItem
+     */
+    async getKey(id: string): Promise<KeyFacts | undefined> {
+      const item = itemOf(
+        await call('GetItem', { TableName: table, Key: keyOf(id), ConsistentRead: true, ...PROJECTION }),
+      );
+      return item && factsOf(item, id);
+    },
+
+    /**
+     * Notes the first use of a key, once in its life, and only of the secret that was presented: while a key is
+     * unused its secret may be replaced, so the two writes must exclude each other.
+     *
+     * @param at ISO 8601
+     * @returns false when the key has changed since it was read, or is in use already: read it again
+     * @throws DynamoDbFailure
+     */
+    async markFirstUse(id: string, digest: string, at: string): Promise<boolean> {
+      try {
+        await call('UpdateItem', {
+          TableName: table,
+          Key: keyOf(id),
+          UpdateExpression: 'SET #first_used_at = :at',
+          ConditionExpression:
+            '#digest = :digest AND attribute_type(#revoked_at, :null) AND attribute_type(#first_used_at, :null)',
+          ExpressionAttributeNames: {
+            '#first_used_at': 'first_used_at',
+            '#digest': 'digest',
+            '#revoked_at': 'revoked_at',
+          },
+          ExpressionAttributeValues: { ':at': { S: at }, ':digest': { S: digest }, ':null': { S: 'NULL' } },
+        });
+        return true;
+      } catch (error) {
+        if (error instanceof DynamoDbFailure && error.code === 'ConditionalCheckFailedException')
+          return false;
+        throw error;
+      }
+    },
+  };
+}

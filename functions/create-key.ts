@@ -1,0 +1,4 @@
+import { serve } from '../lib/operation.ts';
+import { createKey } from '../lib/operations/create-key.ts';
+
+export const handler = serve(createKey);

@@ -1,0 +1,4 @@
+import { serve } from '../lib/operation.ts';
+import { verifyKey } from '../lib/operations/verify-key.ts';
+
+export const handler = serve(verifyKey);

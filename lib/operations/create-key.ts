@@ -1,0 +1,99 @@
+import { z } from 'zod';
+import { ApiKey, Environment, OwnerAccess } from '../api-key.schema.ts';
+import { publicKey } from '../api-key.ts';
+import { demandEnvironment, demandGrantable, demandOwner } from '../caller.ts';
+import { keyPrefix, lifetimeSettings, retentionDays } from '../environment.ts';
+import { oncePer } from '../idempotency.ts';
+import { ExpiresInDays, Metadata, Name, OwnerId, Scopes, SentInstant } from '../key-fields.schema.ts';
+import * as keyTable from '../key-table.ts';
+import { decideExpiry } from '../lifetime.ts';
+import { newKey } from '../new-key.ts';
+import { Plaintext } from './answers.schema.ts';
+import { defineOperation } from './definition.ts';
+import { exampleKey, exampleSecret } from './example-key.ts';
+import { claimOf, makeAgain } from './repeated.ts';
+
+const CreateKey = z
+  .strictObject({
+    name: Name,
+    owner_id: OwnerId,
+    owner_access: OwnerAccess.default('own').meta({
+      description: '`any`: the key acts for all owners. Only such a key can make another.',
+    }),
+    scopes: Scopes,
+    expires_in_days: ExpiresInDays.optional(),
+    expires_at: SentInstant.nullable().optional().meta({
+      description: 'When the key ends, instead of expires_in_days. null: never, where the stack allows it.',
+    }),
+    environment: Environment.optional().meta({
+      description: "By default the calling key's own environment.",
+    }),
+    metadata: Metadata.default({}),
+  })
+  .meta({ id: 'CreateKey' });
+
+const CreatedKey = z.object({ key: Plaintext, api_key: ApiKey }).meta({ id: 'CreatedKey' });
+
+export const createKey = defineOperation({
+  name: 'create-key',
+  method: 'POST',
+  path: '/api-keys',
+  scope: 'api-keys:create',
+  summary: 'Create a key',
+  description:
+    'Makes a key and shows its text this once. Nobody grants what they lack: every scope must be covered by the scopes of the calling key.',
+  body: CreateKey,
+  idempotent: true,
+  answer: { status: 201, description: 'The new key, and its text.', schema: CreatedKey },
+  problems: [
+    'scope_escalation',
+    'owner_forbidden',
+    'environment_forbidden',
+    'key_revoked',
+    'key_expired',
+    'idempotency_key_used',
+    'idempotency_key_reused',
+  ],
+  examples: {
+    body: {
+      name: 'Billing worker',
+      owner_id: 'team-billing',
+      scopes: ['orders:read', 'orders:write'],
+      expires_in_days: 90,
+      metadata: { ticket: 'OPS-1042' },
+    },
+    answer: { key: exampleSecret, api_key: exampleKey },
+  },
+  async run(request) {
+    const { caller, body, now } = request;
+    const environment = body.environment ?? caller.environment;
+    demandOwner(caller, body);
+    demandEnvironment(caller, { environment });
+    demandGrantable(caller, body.scopes);
+
+    const { key, record } = await oncePer(claimOf('create-key', request), {
+      first: async (claim) => {
+        const { name, owner_id, owner_access, scopes, metadata } = body;
+        const expires_at = decideExpiry(body, now, lifetimeSettings());
+        const made = newKey(
+          {
+            name,
+            owner_id,
+            owner_access,
+            scopes,
+            metadata,
+            environment,
+            expires_at,
+            created_by: caller.key_id,
+          },
+          now,
+          { key_prefix: keyPrefix(), retention_days: retentionDays() },
+        );
+        const record = await keyTable.createKey(made.record, claim);
+        return record === 'taken' ? record : { key: made.key, record };
+      },
+      again: (earlier) => makeAgain(caller, earlier, now),
+    });
+    return { key: key.reveal(), api_key: publicKey(record, now) };
+  },
+});

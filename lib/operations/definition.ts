@@ -1,0 +1,52 @@
+import type { z } from 'zod';
+import type { Caller } from '../caller.ts';
+import type { ProblemCode } from '../problem.ts';
+
+/** What an operation is given: everything in it has been checked against the operation's schemas. */
+export interface OperationRequest<Query, Body> {
+  caller: Caller;
+  /** The `{id}` of the path; empty where the path has none. */
+  id: string;
+  query: Query;
+  body: Body;
+  /** The Idempotency-Key header, where the operation takes one and the caller sent one. */
+  idempotency_key: string | undefined;
+  /** Epoch milliseconds at which the request came in: the one clock of all its decisions. */
+  now: number;
+}
+
+/** One operation of the management API: what it takes, what it needs, what it answers. The route is made of this. */
+export interface Operation<
+  Query extends z.ZodType = z.ZodType,
+  Body extends z.ZodType = z.ZodType,
+  Answer extends z.ZodType = z.ZodType,
+> {
+  /** Also the name of its file in functions/ and of its Lambda. */
+  name: string;
+  method: 'GET' | 'POST' | 'PATCH';
+  /** As API Gateway writes it: `/api-keys/{id}`. */
+  path: string;
+  /** The scope a caller needs. Written here only: the authorizer's route table and the boundary read it. */
+  scope: string;
+  summary: string;
+  description: string;
+  /** Query parameters by name, each a string; absent: none are taken. */
+  query?: Query;
+  body?: Body;
+  /** Whether a request without a body means `{}`. */
+  bodyOptional?: true;
+  /** Whether the body is where the text of a key belongs. Everywhere else it is refused. */
+  takesKey?: true;
+  /** Whether it takes an Idempotency-Key. */
+  idempotent?: true;
+  answer: { status: 200 | 201; description: string; schema: Answer };
+  /** The problems of its own; those of the boundary (`boundaryProblems`) come on top. */
+  problems: readonly ProblemCode[];
+  examples: { query?: Record<string, string>; body?: unknown; answer: z.output<Answer> };
+  run(request: OperationRequest<z.output<Query>, z.output<Body>>): Promise<z.output<Answer>>;
+}
+
+/** Gives an operation the types of its own schemas. */
+export const defineOperation = <Query extends z.ZodType, Body extends z.ZodType, Answer extends z.ZodType>(
+  operation: Operation<Query, Body, Answer>,
+): Operation<Query, Body, Answer> => operation;

@@ -1,0 +1,21 @@
+import { createKey } from './create-key.ts';
+import type { Operation } from './definition.ts';
+import { getKey } from './get-key.ts';
+import { listKeys } from './list-keys.ts';
+import { listLineage } from './list-lineage.ts';
+import { revokeKey } from './revoke-key.ts';
+import { rotateKey } from './rotate-key.ts';
+import { updateKey } from './update-key.ts';
+import { verifyKey } from './verify-key.ts';
+
+/** Every operation of the management API; the routes and the OpenAPI document are made of this list. */
+export const operations: readonly Operation[] = [
+  createKey,
+  listKeys,
+  getKey,
+  updateKey,
+  rotateKey,
+  revokeKey,
+  listLineage,
+  verifyKey,
+];

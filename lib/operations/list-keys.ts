@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { Environment, GrantedScope, KeyStatus } from '../api-key.schema.ts';
+import { publicKey, statusOf } from '../api-key.ts';
+import { maySee } from '../caller.ts';
+import { readCursor, signCursor } from '../cursor.ts';
+import { cursorSecret } from '../cursor-secret.ts';
+import { OwnerId } from '../key-fields.schema.ts';
+import * as keyTable from '../key-table.ts';
+import { OwnerForbidden } from '../problem.ts';
+import { covers } from '../scope.ts';
+import { KeyPage } from './answers.schema.ts';
+import { defineOperation } from './definition.ts';
+import { exampleKey } from './example-key.ts';
+import { Cursor, Limit } from './page-query.schema.ts';
+
+const ListKeys = z.strictObject({
+  owner_id: OwnerId.optional().meta({
+    description: "Whose keys. By default the calling key's owner; another one needs owner_access `any`.",
+  }),
+  status: KeyStatus.optional().meta({ description: 'Only keys that have this status now.' }),
+  scope: GrantedScope.optional().meta({
+    description:
+      'Only keys that may do this: `orders:write` finds keys that hold `orders:write`, `orders:*`, `*:write` or `*:*`.',
+  }),
+  environment: Environment.optional().meta({ description: 'Only keys of this environment.' }),
+  limit: Limit,
+  cursor: Cursor.optional(),
+});
+
+export const listKeys = defineOperation({
+  name: 'list-keys',
+  method: 'GET',
+  path: '/api-keys',
+  scope: 'api-keys:read',
+  summary: "List an owner's keys",
+  description:
+    'Newest first. A filtered page is filled up to its limit within a bounded read, so a page may be shorter, even empty, and still have a next one: go on until `next_cursor` is null.',
+  query: ListKeys,
+  answer: { status: 200, description: 'A page of keys.', schema: KeyPage },
+  problems: ['invalid_cursor', 'owner_forbidden'],
+  examples: {
+    query: { status: 'active', scope: 'orders:write', limit: '20' },
+    answer: { data: [exampleKey], next_cursor: null },
+  },
+  async run({ caller, query: { cursor, ...query }, now }) {
+    const { status, scope, environment, limit } = query;
+    const owner_id = query.owner_id ?? caller.owner_id;
+    if (!maySee(caller, { owner_id })) throw new OwnerForbidden();
+
+    const bound = {
+      operation: 'list-keys',
+      caller_key_id: caller.key_id,
+      query: { ...query, owner_id },
+    };
+    const secret = await cursorSecret();
+    const after = cursor === undefined ? undefined : String(readCursor(cursor, bound, secret));
+    const { keys, last } = await keyTable.listByOwner({
+      owner_id,
+      limit,
+      after,
+      filter: (key) =>
+        (status === undefined || statusOf(key, now) === status) &&
+        (environment === undefined || key.environment === environment) &&
+        (scope === undefined || key.scopes.some((grant) => covers(grant, scope))),
+    });
+    return {
+      data: keys.map((key) => publicKey(key, now)),
+      next_cursor: last === undefined ? null : signCursor(last, bound, secret),
+    };
+  },
+});

@@ -1,0 +1,47 @@
+import { z } from 'zod';
+import { publicKey } from '../api-key.ts';
+import { demandEnvironment } from '../caller.ts';
+import { retentionDays } from '../environment.ts';
+import { Reason } from '../key-fields.schema.ts';
+import * as keyTable from '../key-table.ts';
+import { OneKey } from './answers.schema.ts';
+import { defineOperation } from './definition.ts';
+import { exampleKey } from './example-key.ts';
+import { visibleKey } from './visible-key.ts';
+
+const RevokeKey = z.strictObject({ reason: Reason.optional() }).meta({ id: 'RevokeKey' });
+
+export const revokeKey = defineOperation({
+  name: 'revoke-key',
+  method: 'POST',
+  path: '/api-keys/{id}/revoke',
+  scope: 'api-keys:revoke',
+  summary: 'Revoke a key',
+  description:
+    'Ends the key with the next request anywhere, for good. Revoking it again changes nothing: the first time and reason stay.',
+  body: RevokeKey,
+  bodyOptional: true,
+  answer: { status: 200, description: 'The revoked key.', schema: OneKey },
+  problems: ['environment_forbidden', 'not_found'],
+  examples: {
+    body: { reason: 'Found in a public log' },
+    answer: {
+      api_key: {
+        ...exampleKey,
+        status: 'revoked',
+        revoked_at: '2026-12-01T16:20:05.120Z',
+        revoked_reason: 'Found in a public log',
+      },
+    },
+  },
+  async run({ caller, id, body, now }) {
+    const seen = await visibleKey(caller, id);
+    demandEnvironment(caller, seen);
+    const record = await keyTable.revokeKey(seen, {
+      reason: body.reason ?? null,
+      now,
+      retention_days: retentionDays(),
+    });
+    return { api_key: publicKey(record, now) };
+  },
+});

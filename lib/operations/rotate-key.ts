@@ -1,0 +1,101 @@
+import { z } from 'zod';
+import { ApiKey } from '../api-key.schema.ts';
+import { publicKey } from '../api-key.ts';
+import { demandEnvironment, demandGrantable, demandOwner } from '../caller.ts';
+import { keyPrefix, lifetimeSettings, retentionDays } from '../environment.ts';
+import { oncePer } from '../idempotency.ts';
+import { ExpiresInDays, GracePeriodHours, Name, Scopes } from '../key-fields.schema.ts';
+import { mintKey, newKeyId } from '../key-format.ts';
+import * as keyTable from '../key-table.ts';
+import { decideRotation } from '../rotation.ts';
+import { Plaintext } from './answers.schema.ts';
+import { defineOperation } from './definition.ts';
+import { exampleRotatedKey, exampleSecret, exampleSuccessor } from './example-key.ts';
+import { claimOf, makeAgain } from './repeated.ts';
+import { visibleKey } from './visible-key.ts';
+
+const RotateKey = z
+  .strictObject({
+    grace_period_hours: GracePeriodHours.default(24),
+    scopes: Scopes.optional().meta({
+      description: "The successor's scopes, when it is to have fewer. By default the same.",
+    }),
+    expires_in_days: ExpiresInDays.optional().meta({
+      description: "The successor's life. By default as long as the old key had from its start.",
+    }),
+    name: Name.optional().meta({ description: "The successor's name. By default the same." }),
+  })
+  .meta({ id: 'RotateKey' });
+
+const RotatedKey = z
+  .object({
+    key: Plaintext,
+    api_key: ApiKey.meta({ description: 'The successor.' }),
+    previous: ApiKey.meta({ description: 'The old key, in its grace.' }),
+  })
+  .meta({ id: 'RotatedKey' });
+
+export const rotateKey = defineOperation({
+  name: 'rotate-key',
+  method: 'POST',
+  path: '/api-keys/{id}/rotate',
+  scope: 'api-keys:rotate',
+  summary: 'Rotate a key',
+  description:
+    'Makes a successor and lets the old key work until the grace period ends, or until its own end when that is sooner: it is never prolonged. Rotating hands out a secret, so all scopes of the successor must be covered by those of the calling key.',
+  body: RotateKey,
+  bodyOptional: true,
+  idempotent: true,
+  answer: { status: 201, description: 'The successor and its text, and the old key.', schema: RotatedKey },
+  problems: [
+    'scope_escalation',
+    'owner_forbidden',
+    'environment_forbidden',
+    'not_found',
+    'already_rotated',
+    'key_revoked',
+    'key_expired',
+    'idempotency_key_used',
+    'idempotency_key_reused',
+  ],
+  examples: {
+    body: { grace_period_hours: 48 },
+    answer: { key: exampleSecret, api_key: exampleSuccessor, previous: exampleRotatedKey },
+  },
+  async run(request) {
+    const { caller, id, body, now } = request;
+    const settings = { ...lifetimeSettings(), retention_days: retentionDays() };
+    const seen = await visibleKey(caller, id);
+    demandOwner(caller, seen);
+    demandEnvironment(caller, seen);
+
+    const { key, successor, previous } = await oncePer(claimOf('rotate-key', request), {
+      first: async (claim) => {
+        const successorId = newKeyId(now);
+        const { key, digest, hint } = mintKey({
+          prefix: keyPrefix(),
+          environment: seen.environment,
+          id: successorId,
+        });
+        const rotated = await keyTable.rotateKey(
+          seen,
+          (record) => {
+            const { old, successor } = decideRotation(record, body, now, settings);
+            demandGrantable(caller, successor.scopes);
+            return {
+              old,
+              successor: { ...successor, id: successorId, digest, hint, created_by: caller.key_id },
+            };
+          },
+          claim,
+        );
+        return rotated === 'taken' ? rotated : { key, ...rotated };
+      },
+      again: async (earlier) => {
+        const { key, record } = await makeAgain(caller, earlier, now);
+        return { key, successor: record, previous: await visibleKey(caller, id) };
+      },
+    });
+    return { key: key.reveal(), api_key: publicKey(successor, now), previous: publicKey(previous, now) };
+  },
+});

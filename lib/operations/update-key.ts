@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import { publicKey } from '../api-key.ts';
+import { lifetimeSettings, retentionDays } from '../environment.ts';
+import { decideChange } from '../key-change.ts';
+import { Metadata, Name, Scopes, SentInstant } from '../key-fields.schema.ts';
+import * as keyTable from '../key-table.ts';
+import { OneKey } from './answers.schema.ts';
+import { defineOperation } from './definition.ts';
+import { exampleKey } from './example-key.ts';
+import { visibleKey } from './visible-key.ts';
+
+const UpdateKey = z
+  .strictObject({
+    name: Name.optional(),
+    metadata: Metadata.optional().meta({ description: 'Takes the place of all metadata the key has.' }),
+    scopes: Scopes.optional(),
+    expires_at: SentInstant.nullable()
+      .optional()
+      .meta({ description: 'When the key ends. null: never, where the stack allows it.' }),
+  })
+  .refine((body) => Object.values(body).some((value) => value !== undefined), {
+    message: 'must change something: name, metadata, scopes or expires_at',
+  })
+  .meta({ id: 'UpdateKey' });
+
+export const updateKey = defineOperation({
+  name: 'update-key',
+  method: 'PATCH',
+  path: '/api-keys/{id}',
+  scope: 'api-keys:update',
+  summary: 'Change a key',
+  description:
+    'Changes the fields that are sent. The text of the key stays. New scopes, and the scopes of a key that is to live longer, must be covered by those of the calling key. A revoked, expired or rotated key no longer changes.',
+  body: UpdateKey,
+  answer: { status: 200, description: 'The key after the change.', schema: OneKey },
+  problems: [
+    'scope_escalation',
+    'owner_forbidden',
+    'environment_forbidden',
+    'not_found',
+    'key_revoked',
+    'key_expired',
+    'key_rotated',
+  ],
+  examples: {
+    body: { name: 'Billing worker', scopes: ['orders:read', 'orders:write'] },
+    answer: { api_key: exampleKey },
+  },
+  async run({ caller, id, body, now }) {
+    const settings = { ...lifetimeSettings(), retention_days: retentionDays() };
+    const record = await keyTable.updateKey(await visibleKey(caller, id), (seen) =>
+      decideChange(seen, body, caller, now, settings),
+    );
+    return { api_key: publicKey(record, now) };
+  },
+});

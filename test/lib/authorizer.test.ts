@@ -1,0 +1,433 @@
+import { describe, expect, it } from '@jest/globals';
+import type { APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
+import { type AuthorizerDependencies, authorize } from '../../lib/authorizer.ts';
+import { DynamoDbFailure } from '../../lib/dynamodb-http.ts';
+import { mintKey, newKeyId } from '../../lib/key-format.ts';
+import type { KeyFacts } from '../../lib/key-reader.ts';
+import { type RouteScopes, routesHash } from '../../lib/routes.ts';
+import { API_ID, authorizerEvent } from './authorizer-event.ts';
+
+const NOW = Date.parse('2026-11-24T12:00:00.000Z');
+const ROUTES: RouteScopes = {
+  'GET /': ['orders:read'],
+  'GET /orders': ['orders:read'],
+  'POST /orders': ['orders:write'],
+  'GET /orders/{id}': ['orders:read'],
+  'POST /orders/{id}/refund': ['orders:refund', 'orders:write'],
+  'GET /health': [],
+};
+const HASH = routesHash(ROUTES);
+
+const id = newKeyId(NOW - 1_000);
+const minted = mintKey({ prefix: 'rk', environment: 'live', id });
+const KEY = minted.key.reveal();
+const other = mintKey({ prefix: 'rk', environment: 'live', id: newKeyId(NOW - 500) });
+
+const facts = (changes: Partial<KeyFacts> = {}): KeyFacts => ({
+  id,
+  owner_id: 'team-billing',
+  owner_access: 'own',
+  environment: 'live',
+  scopes: ['orders:read'],
+  expires_at: '2026-12-24T12:00:00.000Z',
+  rotated_at: null,
+  revoked_at: null,
+  first_used_at: '2026-11-20T12:00:00.000Z',
+  digest: minted.digest,
+  ...changes,
+});
+
+/** A table with the given states of the one key, each read once; the last one stays. */
+const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
+  const calls: string[] = [];
+  const lines: Record<string, unknown>[] = [];
+  let noted = true;
+  const dependencies: AuthorizerDependencies = {
+    reader: {
+      getKey: async (wanted) => {
+        calls.push('getKey');
+        const state = states.length > 1 ? states.shift() : states[0];
+        if (state instanceof Error) throw state;
+        return wanted === id ? state : undefined;
+      },
+      markFirstUse: async (key_id, digest, at) => {
+        calls.push(`markFirstUse ${key_id} ${digest} ${at}`);
+        return noted;
+      },
+    },
+    readRoutes: async (apiId, hash) => (apiId === API_ID && hash === HASH ? ROUTES : undefined),
+    now: () => NOW,
+    prefix: 'rk',
+    log: (line) => lines.push(line),
+  };
+  return {
+    calls,
+    lines,
+    dependencies,
+    firstUseIsRefused: () => {
+      noted = false;
+    },
+    ask: (request: Parameters<typeof authorizerEvent>[0] = {}) =>
+      authorize(
+        authorizerEvent({ headers: { 'X-Api-Key': [KEY] }, routesHash: HASH, ...request }),
+        dependencies,
+      ),
+  };
+};
+
+const effectOf = (result: { policyDocument: { Statement: { Effect: string }[] } }) =>
+  result.policyDocument.Statement[0]?.Effect;
+
+describe('a valid key', () => {
+  it('is allowed exactly its request, with its facts as strings', async () => {
+    const { ask } = authorizer(facts({ scopes: ['customers:*', 'orders:read'] }));
+    expect(await ask({ resource: '/orders/{id}', path: '/orders/17' })).toEqual({
+      principalId: id,
+      policyDocument: {
+        Version: '2012-10-17',
+        Statement: [
+          {
+            Effect: 'Allow',
+            Action: 'execute-api:Invoke',
+            Resource: `arn:aws:execute-api:us-east-1:000000000000:${API_ID}/v1/GET/orders/17`,
+          },
+        ],
+      },
+      context: {
+        key_id: id,
+        owner_id: 'team-billing',
+        owner_access: 'own',
+        environment: 'live',
+        scopes: 'customers:* orders:read',
+      },
+    });
+  });
+
+  it.each([
+    ['x-api-key', { 'x-api-key': [KEY] }],
+    ['X-API-KEY', { 'X-API-KEY': [KEY] }],
+    ['Authorization: Bearer', { Authorization: [`Bearer ${KEY}`] }],
+    ['authorization: bearer', { authorization: [`bearer ${KEY}`] }],
+    ['the same key in both', { 'x-api-key': [KEY], Authorization: [`Bearer ${KEY}`] }],
+  ])('may come as %s', async (_, headers) => {
+    expect(effectOf(await authorizer(facts()).ask({ headers }))).toBe('Allow');
+  });
+
+  it('costs one read, and no write after its first use', async () => {
+    const { ask, calls } = authorizer(facts());
+    await ask();
+    expect(calls).toEqual(['getKey']);
+  });
+
+  it('works in the grace period of its rotation', async () => {
+    expect(effectOf(await authorizer(facts({ rotated_at: '2026-11-24T11:00:00.000Z' })).ask())).toBe('Allow');
+  });
+
+  it('needs no scope where the route is declared without', async () => {
+    const { ask } = authorizer(facts({ scopes: ['other:thing'] }));
+    expect(effectOf(await ask({ resource: '/health' }))).toBe('Allow');
+  });
+
+  it('cannot ask for a pattern with a * in the path', async () => {
+    const result = await authorizer(facts()).ask({ resource: '/orders/{id}', path: '/orders/*' });
+    expect(result.policyDocument.Statement[0]).toMatchObject({
+      Resource: `arn:aws:execute-api:us-east-1:000000000000:${API_ID}/v1/GET/orders/\${*}`,
+    });
+  });
+
+  it.each([
+    '/orders/a%2Fb',
+    '/orders/..%2F..%2Fhealth',
+    '/orders/%2A',
+    '/orders/\'"<\n>',
+    '/orders//',
+    '/orders/ä',
+  ])('is decided by the declared route and not by the path (%s)', async (path) => {
+    const wrong = authorizer(facts({ scopes: ['orders:write'] }));
+    expect(effectOf(await wrong.ask({ resource: '/orders/{id}', path }))).toBe('Deny');
+    const right = authorizer(facts());
+    expect(effectOf(await right.ask({ resource: '/orders/{id}', path }))).toBe('Allow');
+  });
+});
+
+describe('what is not authenticated is Unauthorized, and API Gateway answers 401', () => {
+  const refused = async (a: ReturnType<typeof authorizer>, request = {}) => {
+    await expect(a.ask(request)).rejects.toThrow(/^Unauthorized$/);
+    return a;
+  };
+
+  const withoutReading: [string, Record<string, string[]>][] = [
+    ['no key', {}],
+    ['an empty key', { 'x-api-key': [''] }],
+    ['two x-api-key headers', { 'x-api-key': [KEY, KEY] }],
+    ['two x-api-key headers of which the last is good', { 'x-api-key': ['nonsense', KEY] }],
+    ['two cases of one header', { 'x-api-key': [KEY], 'X-Api-Key': [KEY] }],
+    ['two Authorization headers', { Authorization: [`Bearer ${KEY}`, `Bearer ${KEY}`] }],
+    ['two keys in one header', { 'x-api-key': [`${KEY},${KEY}`] }],
+    ['two keys in two headers', { 'x-api-key': [KEY], Authorization: [`Bearer ${other.key.reveal()}`] }],
+    ['a good key beside another scheme', { 'x-api-key': [KEY], Authorization: ['Basic Zm9vOmJhcg=='] }],
+    ['another scheme', { Authorization: [`Token ${KEY}`] }],
+    ['no scheme', { Authorization: [KEY] }],
+    [
+      'a key with one character changed',
+      { 'x-api-key': [KEY.slice(0, -1) + (KEY.endsWith('0') ? '1' : '0')] },
+    ],
+    ['a cut key', { 'x-api-key': [KEY.slice(0, -1)] }],
+    ['a key of another prefix', { 'x-api-key': [`xx${KEY.slice(2)}`] }],
+    ['a live key that calls itself a test key', { 'x-api-key': [KEY.replace('_live_', '_test_')] }],
+    ['a huge header', { 'x-api-key': ['a'.repeat(20_000)] }],
+    ['a key with a line break', { 'x-api-key': [`${KEY}\r\nx: y`] }],
+    ['a key with a NUL', { 'x-api-key': [`${KEY}\0`] }],
+    ['a key in a header of nearly the same name', { 'x-api-key ': [KEY], x_api_key: [KEY] }],
+  ];
+  it.each(withoutReading)('%s: without asking the table', async (_, headers) => {
+    const { calls, lines } = await refused(authorizer(facts()), { headers });
+    expect(calls).toEqual([]);
+    expect(lines).toEqual([]);
+  });
+
+  it('a key only in headers, where API Gateway keeps the last of several', async () => {
+    const { dependencies } = authorizer(facts());
+    const event = {
+      ...authorizerEvent({ routesHash: HASH }),
+      headers: { 'x-api-key': KEY },
+      multiValueHeaders: null,
+    };
+    await expect(
+      authorize(event as unknown as APIGatewayRequestAuthorizerEvent, dependencies),
+    ).rejects.toThrow(/^Unauthorized$/);
+  });
+
+  it.each([
+    ['unknown', undefined, 'not_found'],
+    ['with the secret of another', facts({ digest: other.digest }), 'not_found'],
+    ['revoked', facts({ revoked_at: '2026-11-24T11:59:59.999Z' }), 'revoked'],
+    ['expired at this very instant', facts({ expires_at: '2026-11-24T12:00:00.000Z' }), 'expired'],
+    [
+      'rotated, after its grace',
+      facts({ rotated_at: '2026-11-23T11:00:00.000Z', expires_at: '2026-11-24T11:00:00.000Z' }),
+      'expired',
+    ],
+    [
+      'revoked and without the scope',
+      facts({ revoked_at: '2026-11-24T11:00:00.000Z', scopes: ['a:b'] }),
+      'revoked',
+    ],
+  ])('a key that is %s', async (_, state, code) => {
+    const { lines } = await refused(authorizer(state));
+    expect(lines).toEqual([
+      expect.objectContaining({ event: 'refused', code, key_id: id, request_id: 'request-1' }),
+    ]);
+  });
+
+  it('a revoked key also on a route that is not declared', async () => {
+    await refused(authorizer(facts({ revoked_at: '2026-11-24T11:00:00.000Z' })), { resource: '/unknown' });
+  });
+
+  it('a wrong secret of a key without the scope, which learns nothing of its scopes', async () => {
+    await refused(authorizer(facts({ digest: other.digest, scopes: ['a:b'] })));
+  });
+});
+
+describe('a missing scope', () => {
+  it('is denied with the scopes that are missing, ready for a gateway response', async () => {
+    const result = await authorizer(facts()).ask({
+      method: 'POST',
+      resource: '/orders/{id}/refund',
+      path: '/orders/1/refund',
+    });
+    expect(effectOf(result)).toBe('Deny');
+    expect(result.context).toEqual({
+      code: 'insufficient_scope',
+      detail: 'Use an API key that has orders:refund, orders:write.',
+      missing_scopes: '"orders:refund","orders:write"',
+      key_id: id,
+    });
+  });
+
+  it('names only what is missing', async () => {
+    const result = await authorizer(facts({ scopes: ['orders:write'] })).ask({
+      method: 'POST',
+      resource: '/orders/{id}/refund',
+    });
+    expect(result.context?.['missing_scopes']).toBe('"orders:refund"');
+  });
+
+  it('makes valid JSON in a template that escapes nothing, and repeats nothing of the request', async () => {
+    const result = await authorizer(facts()).ask({
+      method: 'POST',
+      resource: '/orders',
+      path: '/orders","x":"</script>',
+      headers: { 'x-api-key': [KEY], 'user-agent': ['"},"admin":true'] },
+    });
+    const { code, detail, missing_scopes } = result.context as Record<string, string>;
+    expect(
+      JSON.parse(`{"code":"${code}","detail":"${detail}","missing_scopes":[${missing_scopes}]}`),
+    ).toEqual({
+      code: 'insufficient_scope',
+      detail: 'Use an API key that has orders:write.',
+      missing_scopes: ['orders:write'],
+    });
+    expect(JSON.stringify(result.context)).not.toMatch(/script|admin/);
+  });
+
+  it('does not count as the first use', async () => {
+    const { ask, calls } = authorizer(facts({ first_used_at: null, scopes: ['a:b'] }));
+    await ask();
+    expect(calls).toEqual(['getKey']);
+  });
+});
+
+describe('a route that declares no scopes', () => {
+  it.each([
+    ['is not in the table of routes', { resource: '/invoices' }],
+    ['has another method', { method: 'DELETE', resource: '/orders' }],
+    ['is asked with OPTIONS', { method: 'OPTIONS', resource: '/orders' }],
+    ['is asked with HEAD', { method: 'HEAD', resource: '/orders' }],
+    ['differs in case', { resource: '/Orders' }],
+    ['differs in a trailing slash', { resource: '/orders/' }],
+    ['is named like a property of every object', { resource: '/constructor' }],
+    ['is on a stage that names no routes', { routesHash: undefined }],
+    ['is on a stage that names unknown routes', { routesHash: 'f'.repeat(64) }],
+    ['is on a stage that names something else', { routesHash: '../../x' }],
+  ])('is refused to every key when it %s', async (_, request) => {
+    const { ask, lines } = authorizer(facts({ scopes: ['*:*'] }));
+    const result = await ask(request);
+    expect(effectOf(result)).toBe('Deny');
+    expect(result.context).toMatchObject({ code: 'route_not_declared', missing_scopes: '' });
+    expect(result.context?.['detail']).toMatch(/^[^"\\]+Declare its scopes/);
+    expect(lines).toEqual([expect.objectContaining({ event: 'refused', code: 'route_not_declared' })]);
+  });
+});
+
+describe('the first use of a key', () => {
+  const unused = facts({ first_used_at: null });
+
+  it('is written before the request is allowed', async () => {
+    const { ask, calls, dependencies } = authorizer(unused);
+    let release: (written: boolean) => void = () => {};
+    let allowed = false;
+    dependencies.reader.markFirstUse = () => new Promise((resolve) => (release = resolve));
+    const answer = ask().then((result) => {
+      allowed = true;
+      return result;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(allowed).toBe(false);
+    release(true);
+    expect(effectOf(await answer)).toBe('Allow');
+    expect(calls).toEqual(['getKey']);
+  });
+
+  it('is written with the digest that was presented', async () => {
+    const { ask, calls } = authorizer(unused);
+    await ask();
+    expect(calls).toEqual(['getKey', `markFirstUse ${id} ${minted.digest} 2026-11-24T12:00:00.000Z`]);
+  });
+
+  it('is allowed when another request has just written it', async () => {
+    const a = authorizer(unused, facts());
+    a.firstUseIsRefused();
+    expect(effectOf(await a.ask())).toBe('Allow');
+    expect(a.calls.filter((call) => call === 'getKey')).toHaveLength(2);
+  });
+
+  it.each([
+    ['revoked', facts({ first_used_at: null, revoked_at: '2026-11-24T12:00:00.000Z' })],
+    ['given another secret', facts({ first_used_at: null, digest: other.digest })],
+    ['deleted', undefined],
+  ])('is Unauthorized when the key has just been %s', async (_, after) => {
+    const a = authorizer(unused, after);
+    a.firstUseIsRefused();
+    await expect(a.ask()).rejects.toThrow(/^Unauthorized$/);
+  });
+
+  it('is denied when the key has just lost the scope', async () => {
+    const a = authorizer(unused, facts({ scopes: ['a:b'] }));
+    a.firstUseIsRefused();
+    expect(effectOf(await a.ask())).toBe('Deny');
+  });
+
+  it('is refused when the write fails without a reason that can be read', async () => {
+    const a = authorizer(unused, unused);
+    a.firstUseIsRefused();
+    await expect(a.ask()).rejects.toThrow('The authorizer could not decide');
+  });
+
+  it('is refused when it cannot be written', async () => {
+    const a = authorizer(unused);
+    a.dependencies.reader.markFirstUse = async () => {
+      throw new DynamoDbFailure('ThrottlingException', 'too much', { transient: true });
+    };
+    await expect(a.ask()).rejects.toThrow('The authorizer could not decide');
+  });
+});
+
+describe('anything unexpected', () => {
+  const failures: [string, (a: ReturnType<typeof authorizer>) => void][] = [
+    [
+      'the key cannot be read',
+      (a) => {
+        a.dependencies.reader.getKey = async () => {
+          throw new DynamoDbFailure('Timeout', 'late');
+        };
+      },
+    ],
+    [
+      'the routes cannot be read',
+      (a) => {
+        a.dependencies.readRoutes = async () => {
+          throw new DynamoDbFailure('Timeout', 'late');
+        };
+      },
+    ],
+    [
+      'a value would break a response',
+      (a) => {
+        a.dependencies.reader.getKey = async () => facts({ owner_id: 'a"b' });
+      },
+    ],
+  ];
+  it.each(failures)('is refused and is one line of the log: %s', async (_, breakIt) => {
+    const a = authorizer(facts());
+    breakIt(a);
+    await expect(a.ask()).rejects.toThrow(/^The authorizer could not decide$/);
+    expect(a.lines).toEqual([
+      expect.objectContaining({
+        level: 'error',
+        event: 'authorizer_failed',
+        request_id: 'request-1',
+        api_id: API_ID,
+      }),
+    ]);
+  });
+
+  it('does not bring the key into the log', async () => {
+    const a = authorizer(new Error(`cannot read ${KEY}`));
+    await expect(a.ask()).rejects.toThrow('The authorizer could not decide');
+    expect(JSON.stringify(a.lines)).toContain('cannot read [key]');
+    expect(JSON.stringify(a.lines)).not.toContain(KEY.slice(20));
+  });
+
+  const base = authorizerEvent({ headers: { 'x-api-key': [KEY] }, routesHash: HASH });
+  it.each([
+    ['nothing', undefined],
+    ['a TOKEN authorizer’s event', { type: 'TOKEN', authorizationToken: KEY, methodArn: base.methodArn }],
+    ['an event of an HTTP API', { ...base, httpMethod: undefined, methodArn: undefined }],
+    ['no request context', { ...base, requestContext: undefined }],
+    ['an ARN of another API', { ...base, methodArn: base.methodArn.replace(API_ID, 'zzzzzzzzzz') }],
+    ['a wildcard for the method', { ...base, methodArn: base.methodArn.replace('/GET/', '/*/') }],
+    ['an ARN of another method', { ...base, methodArn: base.methodArn.replace('/GET/', '/POST/') }],
+    ['another method than the ARN’s', { ...base, httpMethod: 'POST' }],
+    [
+      'an ARN of another service',
+      { ...base, methodArn: `arn:aws:s3:us-east-1:000000000000:${API_ID}/v1/GET/orders` },
+    ],
+  ])('is refused when the event is %s', async (_, event) => {
+    const { dependencies, calls } = authorizer(facts());
+    await expect(authorize(event as APIGatewayRequestAuthorizerEvent, dependencies)).rejects.toThrow(
+      'The authorizer could not decide',
+    );
+    expect(calls).toEqual([]);
+  });
+});

@@ -1,0 +1,62 @@
+import { describe, expect, it } from '@jest/globals';
+import { keyPrefix, lifetimeSettings, retentionDays, tableName } from '../../lib/environment.ts';
+
+const env = {
+  REKEY_TABLE_NAME: 'Rekey-Table',
+  REKEY_KEY_PREFIX: 'rk',
+  REKEY_DEFAULT_LIFETIME_DAYS: '90',
+  REKEY_MAX_LIFETIME_DAYS: '365',
+  REKEY_ALLOW_NEVER_EXPIRING: 'false',
+  REKEY_RETENTION_DAYS: '30',
+};
+const readAll = (variables: Record<string, string | undefined>) => [
+  tableName(variables),
+  keyPrefix(variables),
+  lifetimeSettings(variables),
+  retentionDays(variables),
+];
+
+describe('the environment', () => {
+  it('is read into settings', () => {
+    expect(readAll(env)).toEqual([
+      'Rekey-Table',
+      'rk',
+      { default_lifetime_days: 90, max_lifetime_days: 365, allow_never_expiring: false },
+      30,
+    ]);
+  });
+
+  it('is asked only for what a function uses', () => {
+    expect(keyPrefix({ REKEY_KEY_PREFIX: 'acme' })).toBe('acme');
+    expect(tableName({ REKEY_TABLE_NAME: 'T-1' })).toBe('T-1');
+  });
+
+  it.each(Object.keys(env))('stops the start with the name of %s when it is missing or empty', (name) => {
+    for (const value of [undefined, '']) {
+      expect(() => readAll({ ...env, [name]: value })).toThrow(`${name} is not set`);
+    }
+  });
+
+  it.each([
+    ['REKEY_KEY_PREFIX', ['r', 'RK', 'rk1', 'rk_', 'a'.repeat(13), ' rk', 'rk\n', 'ré']],
+    [
+      'REKEY_DEFAULT_LIFETIME_DAYS',
+      ['0', '-1', '1.5', '90d', '1e3', '0x10', ' 90', '366', '99999', '100000'],
+    ],
+    ['REKEY_MAX_LIFETIME_DAYS', ['0', '36501', 'Infinity', 'NaN', '89']],
+    ['REKEY_ALLOW_NEVER_EXPIRING', ['yes', '1', 'TRUE', 'false ', 'truefalse']],
+    ['REKEY_RETENTION_DAYS', ['0', 'x']],
+    ['REKEY_TABLE_NAME', ['a', 'a table', 'a\nb']],
+  ])('stops the start when %s is not what it must be', (name, values) => {
+    for (const value of values) {
+      // A default above the maximum is the default's fault.
+      const named =
+        name === 'REKEY_MAX_LIFETIME_DAYS' && value === '89' ? 'REKEY_DEFAULT_LIFETIME_DAYS' : name;
+      expect(() => readAll({ ...env, [name]: value })).toThrow(`${named} is not valid`);
+    }
+  });
+
+  it('allows keys that never expire only by the word true', () => {
+    expect(lifetimeSettings({ ...env, REKEY_ALLOW_NEVER_EXPIRING: 'true' }).allow_never_expiring).toBe(true);
+  });
+});

@@ -1,0 +1,119 @@
+import { describe, expect, it } from '@jest/globals';
+import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
+import type { Caller } from '../../lib/caller.ts';
+import { type ChangeRequest, decideChange } from '../../lib/key-change.ts';
+
+const DAY = 86_400_000;
+const NOW = Date.parse('2026-11-24T10:00:00.000Z');
+const at = (days: number) => new Date(NOW + days * DAY).toISOString();
+const settings = {
+  default_lifetime_days: 90,
+  max_lifetime_days: 365,
+  allow_never_expiring: false,
+  retention_days: 90,
+};
+const record: ApiKeyRecord = {
+  id: 'key_0000000000000000000009',
+  owner_id: 'mine',
+  owner_access: 'own',
+  name: 'n',
+  environment: 'live',
+  scopes: ['orders:read', 'orders:write'],
+  hint: 'abcd',
+  created_at: at(-10),
+  created_by: 'key_0000000000000000000001',
+  expires_at: at(20),
+  rotated_at: null,
+  revoked_at: null,
+  revoked_reason: null,
+  first_used_at: at(-9),
+  parent_key_id: null,
+  successor_key_id: null,
+  root_key_id: 'key_0000000000000000000009',
+  generation: 0,
+  metadata: {},
+  digest: '0'.repeat(64),
+  version: 3,
+};
+const caller: Caller = {
+  key_id: 'key_0000000000000000000001',
+  owner_id: 'mine',
+  owner_access: 'own',
+  environment: 'live',
+  scopes: ['api-keys:update', 'orders:read'],
+};
+const change = (request: ChangeRequest, facts: Partial<ApiKeyRecord> = {}, by: Partial<Caller> = {}) =>
+  decideChange({ ...record, ...facts }, request, { ...caller, ...by }, NOW, settings);
+const codeOf = (deed: () => unknown): unknown => {
+  try {
+    return deed();
+  } catch (error) {
+    return (error as { code?: string }).code;
+  }
+};
+
+describe('a change of a key', () => {
+  it('is of the fields that were sent, and of nothing else', () => {
+    expect(change({ name: 'new' })).toEqual({ name: 'new' });
+    expect(change({ metadata: { a: 'b' } })).toEqual({ metadata: { a: 'b' } });
+    expect(change({ scopes: ['orders:read', 'orders:read'] })).toEqual({ scopes: ['orders:read'] });
+  });
+
+  it('moves the record’s own end along with the key’s', () => {
+    expect(change({ expires_at: at(1) })).toEqual({ expires_at: at(1), ttl: (NOW + 91 * DAY) / 1000 });
+  });
+
+  it.each([
+    ['key_revoked', { revoked_at: at(-1) }],
+    ['key_revoked', { revoked_at: at(-1), rotated_at: at(-2), expires_at: at(-1) }],
+    ['key_expired', { expires_at: at(0) }],
+    ['key_expired', { expires_at: at(-1), rotated_at: at(-2), successor_key_id: record.id }],
+    ['key_rotated', { rotated_at: at(-1), successor_key_id: record.id }],
+  ])('is refused as %s, so that nothing brings the key back', (code, facts) => {
+    for (const request of [{ name: 'new' }, { expires_at: at(5) }, { scopes: ['orders:read'] }])
+      expect(codeOf(() => change(request, facts))).toBe(code);
+  });
+
+  it('gives no scope that the caller lacks', () => {
+    expect(codeOf(() => change({ scopes: ['orders:write'] }))).toBe('scope_escalation');
+    expect(codeOf(() => change({ scopes: ['orders:*'] }))).toBe('scope_escalation');
+  });
+
+  it('prolongs only a key whose scopes the caller could give', () => {
+    expect(codeOf(() => change({ expires_at: at(21) }))).toBe('scope_escalation');
+    expect(codeOf(() => change({ expires_at: at(21) }, {}, { scopes: ['orders:*'] }))).toMatchObject({
+      expires_at: at(21),
+    });
+    expect(change({ expires_at: at(19) })).toMatchObject({ expires_at: at(19) });
+    expect(change({ expires_at: at(20) })).toMatchObject({ expires_at: at(20) });
+    expect(change({ expires_at: at(21), scopes: ['orders:read'] })).toMatchObject({ expires_at: at(21) });
+  });
+
+  it('to a life without end is prolonging, too', () => {
+    const never = { ...settings, allow_never_expiring: true };
+    expect(codeOf(() => decideChange(record, { expires_at: null }, caller, NOW, never))).toBe(
+      'scope_escalation',
+    );
+    const strong = { ...caller, scopes: ['*:*'] };
+    expect(decideChange(record, { expires_at: null }, strong, NOW, never)).toEqual({
+      expires_at: null,
+      ttl: undefined,
+    });
+  });
+
+  it('goes no further than the longest life from the creation', () => {
+    expect(codeOf(() => change({ expires_at: at(356) }, {}, { scopes: ['*:*'] }))).toBe('invalid_request');
+    expect(codeOf(() => change({ expires_at: at(-1) }))).toBe('invalid_request');
+  });
+
+  it('of a key that acts for all owners takes a caller that does', () => {
+    expect(codeOf(() => change({ name: 'new' }, { owner_access: 'any' }))).toBe('owner_forbidden');
+    expect(change({ name: 'new' }, { owner_access: 'any' }, { owner_access: 'any' })).toEqual({
+      name: 'new',
+    });
+  });
+
+  it('of a live key is nothing for a test key', () => {
+    expect(codeOf(() => change({ name: 'new' }, {}, { environment: 'test' }))).toBe('environment_forbidden');
+  });
+});

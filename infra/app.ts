@@ -1,0 +1,26 @@
+import { App, DefaultStackSynthesizer, Validations } from 'aws-cdk-lib';
+import { AwsSolutionsChecks } from 'cdk-nag';
+import { OrdersStack } from '../examples/orders/orders-stack.ts';
+import { importRekey } from './protected-rest-api.ts';
+import { RekeyStack } from './rekey-stack.ts';
+import { readSettings } from './settings.ts';
+
+// No metadata of CDK's own and no lookups: the templates depend on the source alone.
+const app = new App({ analyticsReporting: false });
+Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
+
+const synthesizer = () => new DefaultStackSynthesizer({ generateBootstrapVersionRule: false });
+const settings = readSettings(app.node);
+
+const rekey = new RekeyStack(app, 'Rekey', {
+  description: 'Rekey: scoped API keys that are rotated without downtime',
+  synthesizer: synthesizer(),
+  settings,
+});
+const orders = new OrdersStack(app, 'Orders', {
+  description: 'The Orders example: an API of a product team, protected by Rekey',
+  synthesizer: synthesizer(),
+  rekey: importRekey(rekey.stackName),
+  mode: settings.mode,
+});
+orders.addStackDependency(rekey);

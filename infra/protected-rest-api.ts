@@ -1,0 +1,213 @@
+import { CustomResource, Duration, Fn, Lazy, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import {
+  AccessLogFormat,
+  AuthorizationType,
+  EndpointType,
+  LambdaIntegration,
+  LogGroupLogDestination,
+  MethodLoggingLevel,
+  RequestAuthorizer,
+  RestApi,
+  type Stage,
+} from 'aws-cdk-lib/aws-apigateway';
+import { type IFunction, Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
+import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { Construct } from 'constructs';
+import { type RouteScopes, routesHash, validateRoutes } from '../lib/routes.ts';
+import { gatewayResponses } from './gateway-responses.ts';
+
+/** What a team needs to know of the product's stack. */
+export interface RekeyReference {
+  authorizerFunctionArn: string;
+  registerRoutesFunctionArn: string;
+}
+
+/** The product's stack in the same account and Region, by its outputs. */
+export function importRekey(stackName = 'Rekey'): RekeyReference {
+  return {
+    authorizerFunctionArn: Fn.importValue(`${stackName}-AuthorizerFunctionArn`),
+    registerRoutesFunctionArn: Fn.importValue(`${stackName}-RegisterRoutesFunctionArn`),
+  };
+}
+
+export interface ProtectedRestApiProps {
+  rekey: RekeyReference;
+  description?: string;
+  /** For the whole stage. @default 100 requests a second, in bursts of 200 */
+  throttle?: { requestsPerSecond: number; burst: number };
+  /** Of access logs and execution logs. @default three months */
+  logRetention?: RetentionDays;
+  /** @default RemovalPolicy.RETAIN */
+  logRemoval?: RemovalPolicy;
+}
+
+/** Who may call a route: holders of all these scopes, or everybody, said on purpose. */
+export type RouteAccess = { scopes: string[]; public?: never } | { public: true; scopes?: never };
+export type RouteOptions = RouteAccess & { handler: IFunction };
+
+/** The stage's variable that names its table of routes. The authorizer reads it from the request. */
+const ROUTES_VARIABLE = 'rekeyRoutes';
+const STAGE = 'v1';
+
+/**
+ * Of each request, what an operator needs, and nothing that the caller chose freely: no headers, no query string,
+ * and the path as declared rather than as sent, since a key may have been put anywhere by mistake.
+ */
+const ACCESS_LOG = {
+  time: '$context.requestTime',
+  request_id: '$context.requestId',
+  method: '$context.httpMethod',
+  route: '$context.resourcePath',
+  status: '$context.status',
+  source_ip: '$context.identity.sourceIp',
+  key_id: '$context.authorizer.key_id',
+  owner_id: '$context.authorizer.owner_id',
+  refused: '$context.authorizer.code',
+  error: '$context.error.responseType',
+  latency_ms: '$context.responseLatency',
+  authorizer_ms: '$context.authorizer.integrationLatency',
+  integration_ms: '$context.integration.latency',
+  trace_id: '$context.xrayTraceId',
+};
+
+/**
+ * A REST API of which every route needs scopes, or is public on purpose.
+ *
+ * ```ts
+ * const api = new ProtectedRestApi(this, 'Api', { rekey: importRekey() });
+ * api.addRoute('GET /orders', { scopes: ['orders:read'], handler: listOrders });
+ * api.addRoute('GET /health', { public: true, handler: health });
+ * ```
+ *
+ * The routes and their scopes are registered under their hash before the stage that names the hash changes
+ * (docs/decisions/0001-route-tables-by-hash.md). Answers of the authorizer are not cached.
+ */
+export class ProtectedRestApi extends Construct {
+  readonly restApiId: string;
+  readonly stage: Stage;
+  /** With the stage and without a slash at the end. */
+  readonly url: string;
+  readonly #api: RestApi;
+  readonly #authorizerFunctionArn: string;
+  readonly #routes: RouteScopes = {};
+
+  constructor(scope: Construct, id: string, props: ProtectedRestApiProps) {
+    super(scope, id);
+    this.#authorizerFunctionArn = props.rekey.authorizerFunctionArn;
+    const { requestsPerSecond, burst } = props.throttle ?? { requestsPerSecond: 100, burst: 200 };
+    const logs = {
+      retention: props.logRetention ?? RetentionDays.THREE_MONTHS,
+      removalPolicy: props.logRemoval ?? RemovalPolicy.RETAIN,
+    };
+    const hash = Lazy.string({ produce: () => routesHash(this.#routes) });
+
+    this.#api = new RestApi(this, 'Api', {
+      restApiName: this.node.path.replaceAll('/', '-'),
+      description: props.description,
+      endpointTypes: [EndpointType.REGIONAL],
+      cloudWatchRole: false,
+      deployOptions: {
+        stageName: STAGE,
+        variables: { [ROUTES_VARIABLE]: hash },
+        tracingEnabled: true,
+        throttlingRateLimit: requestsPerSecond,
+        throttlingBurstLimit: burst,
+        accessLogDestination: new LogGroupLogDestination(new LogGroup(this, 'AccessLogs', logs)),
+        accessLogFormat: AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),
+        loggingLevel: MethodLoggingLevel.ERROR,
+        // Data traces write headers and bodies to the log, keys among them.
+        dataTraceEnabled: false,
+      },
+    });
+    // CDK's own output of the URL, under a name nobody chose.
+    this.#api.node.tryRemoveChild('Endpoint');
+    this.restApiId = this.#api.restApiId;
+    this.stage = this.#api.deploymentStage;
+    this.url = `https://${this.restApiId}.execute-api.${this.#api.stack.region}.${this.#api.stack.urlSuffix}/${STAGE}`;
+
+    for (const response of gatewayResponses)
+      this.#api.addGatewayResponse(response.type.responseType, response);
+
+    const table = new CustomResource(this, 'Routes', {
+      resourceType: 'Custom::RekeyRoutes',
+      serviceToken: props.rekey.registerRoutesFunctionArn,
+      serviceTimeout: Duration.minutes(2),
+      properties: {
+        RestApiId: this.restApiId,
+        Hash: hash,
+        // One string: CDK leaves out empty lists, which are the public routes.
+        Routes: Lazy.string({ produce: () => JSON.stringify(this.#routes) }),
+      },
+    });
+    // API Gateway makes this group by itself at the first line, and then it is kept for ever.
+    const executionLogs = new LogGroup(this, 'ExecutionLogs', {
+      logGroupName: `API-Gateway-Execution-Logs_${this.restApiId}/${STAGE}`,
+      ...logs,
+    });
+    this.stage.node.addDependency(table, executionLogs);
+    this.#acknowledge();
+  }
+
+  /**
+   * Adds a route and says who may call it.
+   *
+   * @param route a method or `ANY`, a space, and a resource path: `GET /orders/{id}`
+   * @throws Error naming the route, when it has neither scopes nor `public: true`, or is not well formed
+   */
+  addRoute(route: string, options: RouteOptions): void {
+    const { scopes, handler } = options;
+    if (options.public === true ? scopes !== undefined : !Array.isArray(scopes) || scopes.length === 0) {
+      throw new Error(
+        `Route "${route}" must say who may call it: either scopes: ['orders:read'], or public: true for everybody`,
+      );
+    }
+    if (Object.hasOwn(this.#routes, route)) throw new Error(`Route "${route}" is declared twice`);
+    Object.assign(this.#routes, validateRoutes({ [route]: scopes ?? [] }));
+
+    const [method, path] = route.split(' ') as [string, string];
+    const added = this.#api.root
+      .resourceForPath(path)
+      .addMethod(
+        method,
+        new LambdaIntegration(handler, { allowTestInvoke: false }),
+        scopes === undefined
+          ? { authorizationType: AuthorizationType.NONE }
+          : { authorizer: this.#authorizer(), authorizationType: AuthorizationType.CUSTOM },
+      );
+    if (scopes === undefined) {
+      Validations.of(added).acknowledge({
+        id: 'AwsSolutions-APIG4',
+        reason: `${route} is declared public on purpose, with public: true.`,
+      });
+    }
+  }
+
+  /** The API's authorizer, made for the first route that needs it. */
+  #authorizer(): RequestAuthorizer {
+    const made = this.node.tryFindChild('Authorizer');
+    if (made) return made as RequestAuthorizer;
+    return new RequestAuthorizer(this, 'Authorizer', {
+      handler: LambdaFunction.fromFunctionAttributes(this, 'AuthorizerFunction', {
+        functionArn: this.#authorizerFunctionArn,
+        // Without this, CDK cannot tell and leaves the permission to invoke it out.
+        sameEnvironment: true,
+      }),
+      // Nothing is cached: the next request after a revocation is refused. CDK's default is five minutes.
+      resultsCacheTtl: Duration.seconds(0),
+      // With sources, API Gateway would answer by itself where one is missing, and a key may come in either header.
+      identitySources: [],
+    });
+  }
+
+  #acknowledge(): void {
+    const reasons = {
+      'AwsSolutions-APIG2':
+        'Requests are validated in the functions, which answer problem documents with a pointer to each bad field; validators of API Gateway cannot.',
+      'AwsSolutions-APIG3':
+        'A web ACL is a matter of the account. Every route needs a key of 256 random bits, is throttled, and refuses a malformed key without reading the table.',
+      'AwsSolutions-COG4':
+        'API keys of Rekey authorize here, by a Lambda authorizer; there are no user pools.',
+    };
+    for (const [id, reason] of Object.entries(reasons)) Validations.of(this).acknowledge({ id, reason });
+  }
+}

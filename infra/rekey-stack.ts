@@ -1,0 +1,273 @@
+import { fileURLToPath } from 'node:url';
+import { CfnOutput, Duration, RemovalPolicy, Stack, type StackProps, Validations } from 'aws-cdk-lib';
+import { CfnAccount } from 'aws-cdk-lib/aws-apigateway';
+import { Alarm, type IMetric, MathExpression, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
+import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
+import {
+  type Attribute,
+  AttributeType,
+  BillingMode,
+  ProjectionType,
+  Table,
+  TableEncryption,
+} from 'aws-cdk-lib/aws-dynamodb';
+import { ManagedPolicy, type PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { Topic } from 'aws-cdk-lib/aws-sns';
+import type { Construct } from 'constructs';
+import { operations } from '../lib/operations/index.ts';
+import { BY_LINEAGE, BY_OWNER, tableLayout } from '../lib/table-layout.ts';
+import { ProtectedRestApi } from './protected-rest-api.ts';
+import type { RekeySettings } from './settings.ts';
+import { indexAccess, itemAccess } from './table-access.ts';
+import { TypeScriptFunction } from './typescript-function.ts';
+
+export interface RekeyStackProps extends StackProps {
+  settings: RekeySettings;
+}
+
+/** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
+type Setting = 'prefix' | 'lifetimes' | 'retention';
+
+/** What a function needs. */
+interface Needs {
+  settings: Setting[];
+  access: PolicyStatement[];
+}
+
+/** What every conditional write of a key names. */
+const KEY_STATE = ['pk', 'sk', 'revoked_at'];
+/** What the writes of a key name, by what they do: their conditions, and what they set. */
+const FIRST_USE = [...KEY_STATE, 'digest', 'first_used_at'];
+const NEW_SECRET = [...KEY_STATE, 'digest', 'first_used_at', 'hint', 'version'];
+const CHANGE = [...KEY_STATE, 'expires_at', 'metadata', 'name', 'scopes', 'ttl', 'version'];
+const REVOCATION = [...KEY_STATE, 'revoked_reason', 'ttl', 'version'];
+
+/**
+ * Four calls to the table, of which each gives up after 6 s (lib/table-client.ts): a function then still answers 503
+ * by itself. API Gateway waits 29 s.
+ */
+const OPERATION_TIMEOUT = Duration.seconds(28);
+
+const entryOf = (name: string): string => fileURLToPath(new URL(`../functions/${name}.ts`, import.meta.url));
+
+/** `create-key` becomes `CreateKey`. */
+const idOf = (name: string): string =>
+  name.replace(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
+/** The product: its table, its functions and the management API. */
+export class RekeyStack extends Stack {
+  constructor(scope: Construct, id: string, props: RekeyStackProps) {
+    super(scope, id, props);
+    const { settings } = props;
+    const production = settings.mode === 'production';
+    const logs = {
+      logRetention: production ? RetentionDays.THREE_MONTHS : RetentionDays.ONE_WEEK,
+      logRemoval: production ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+    };
+
+    const table = keyTable(this, production);
+    const settingVariables: Record<Setting, Record<string, string>> = {
+      prefix: { REKEY_KEY_PREFIX: settings.keyPrefix },
+      lifetimes: {
+        REKEY_DEFAULT_LIFETIME_DAYS: String(settings.defaultLifetimeDays),
+        REKEY_MAX_LIFETIME_DAYS: String(settings.maxLifetimeDays),
+        REKEY_ALLOW_NEVER_EXPIRING: String(settings.allowNeverExpiring),
+      },
+      retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
+    };
+    const lambda = (
+      name: string,
+      description: string,
+      needs: Needs,
+      more: { timeout?: Duration; memorySize?: number } = {},
+    ) =>
+      new TypeScriptFunction(this, idOf(name), {
+        ...logs,
+        timeout: OPERATION_TIMEOUT,
+        ...more,
+        description,
+        entry: entryOf(name),
+        environment: Object.assign(
+          { REKEY_TABLE_NAME: table.tableName },
+          ...needs.settings.map((setting) => settingVariables[setting]),
+        ),
+        access: needs.access,
+      });
+
+    const authorizer = lambda(
+      'authorizer',
+      'Decides whether an API key may call a route',
+      {
+        settings: ['prefix'],
+        access: [
+          itemAccess(table, ['GetItem'], ['key_*', 'routes_*']),
+          itemAccess(table, ['UpdateItem'], ['key_*'], FIRST_USE),
+        ],
+      },
+      // Three calls to the table of at most 1.5 s each; processor time, and so the cold start, comes with memory.
+      { timeout: Duration.seconds(5), memorySize: 1024 },
+    );
+    const registerRoutes = lambda(
+      'register-routes',
+      'Keeps the routes of an API and their scopes, for CloudFormation',
+      { settings: [], access: [itemAccess(table, ['PutItem', 'UpdateItem'], ['routes_*'])] },
+    );
+    const createAdminKey = lambda(
+      'create-admin-key',
+      'Makes an API key that may do everything; only AWS credentials reach it',
+      {
+        settings: ['prefix', 'lifetimes', 'retention'],
+        access: [itemAccess(table, ['GetItem', 'PutItem'], ['key_*'])],
+      },
+    );
+
+    const api = new ProtectedRestApi(this, 'Api', {
+      rekey: {
+        authorizerFunctionArn: authorizer.functionArn,
+        registerRoutesFunctionArn: registerRoutes.functionArn,
+      },
+      description: 'The management API of Rekey',
+      ...logs,
+    });
+    const needs = operationNeeds(table);
+    for (const operation of operations) {
+      const own = needs[operation.name];
+      if (!own)
+        throw new Error(`Operation ${operation.name} has no role: say in rekey-stack.ts what it may do`);
+      const handler = lambda(operation.name, operation.summary, own);
+      api.addRoute(`${operation.method} ${operation.path}`, { scopes: [operation.scope], handler });
+    }
+
+    const period = Duration.minutes(1);
+    const alarm = alarms(this, settings.alarmTopicArn);
+    // Not on the authorizer's own errors: each 401 counts as one, since API Gateway wants an error for it. An
+    // authorizer that fails otherwise is a 5XX of the API.
+    alarm(
+      'AuthorizerThrottles',
+      authorizer.metricThrottles({ period }),
+      'Lambda throttles the authorizer: requests are refused that may be allowed.',
+    );
+    alarm('ApiFaults', api.stage.metricServerError({ period }), 'The management API answers 5XX.');
+    alarm(
+      'TableThrottles',
+      new MathExpression({
+        expression: 'FILL(reads, 0) + FILL(writes, 0)',
+        label: 'throttled reads and writes',
+        period,
+        usingMetrics: {
+          reads: table.metric('ReadThrottleEvents', { period, statistic: 'Sum' }),
+          writes: table.metric('WriteThrottleEvents', { period, statistic: 'Sum' }),
+        },
+      }),
+      'DynamoDB throttles the table: keys cannot be read or written.',
+    );
+
+    if (settings.manageApiGatewayAccount) apiGatewayAccount(this, api);
+
+    new CfnOutput(this, 'ManagementApiUrl', { value: api.url });
+    new CfnOutput(this, 'CreateAdminKeyFunctionName', { value: createAdminKey.functionName });
+    new CfnOutput(this, 'TableName', { value: table.tableName });
+    // What importRekey() looks for: the stacks of protected APIs may be of another repository.
+    for (const [name, value] of Object.entries({
+      AuthorizerFunctionArn: authorizer.functionArn,
+      RegisterRoutesFunctionArn: registerRoutes.functionArn,
+    })) {
+      new CfnOutput(this, name, { value, exportName: `${this.stackName}-${name}` });
+    }
+  }
+}
+
+/** What the role of each operation may do with the table, and no more; docs/storage.md says why. */
+function operationNeeds(table: Table): Record<string, Needs> {
+  const read = itemAccess(table, ['GetItem'], ['key_*']);
+  // Only what it names: whoever takes over the function that renames keys cannot replace a secret.
+  const change = (attributes?: string[]) => itemAccess(table, ['UpdateItem'], ['key_*'], attributes);
+  // A retry finds its first request, and replaces the secret of the key that was made.
+  const mint = itemAccess(table, ['GetItem', 'PutItem'], ['idempotency_*', 'key_*']);
+  const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
+  return {
+    'create-key': { settings: ['prefix', 'lifetimes', 'retention'], access: [mint, change(NEW_SECRET)] },
+    'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER), signCursors] },
+    'get-key': { settings: [], access: [read] },
+    'update-key': { settings: ['lifetimes', 'retention'], access: [read, change(CHANGE)] },
+    // Not by attributes: AWS does not say whether a transaction's update is judged by its own or by those of its puts.
+    'rotate-key': { settings: ['prefix', 'lifetimes', 'retention'], access: [mint, change()] },
+    'revoke-key': { settings: ['retention'], access: [read, change(REVOCATION)] },
+    'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE), signCursors] },
+    'verify-key': {
+      settings: ['prefix'],
+      access: [read, change(FIRST_USE)],
+    },
+  };
+}
+
+const attribute = ({ name, type }: { name: string; type: 'S' | 'N' }): Attribute => ({
+  name,
+  type: type === 'S' ? AttributeType.STRING : AttributeType.NUMBER,
+});
+
+/** The one table. docs/storage.md describes every item in it. */
+function keyTable(stack: Stack, production: boolean): Table {
+  const table = new Table(stack, 'Table', {
+    partitionKey: attribute(tableLayout.partitionKey),
+    sortKey: attribute(tableLayout.sortKey),
+    timeToLiveAttribute: tableLayout.ttlAttribute,
+    billingMode: BillingMode.PAY_PER_REQUEST,
+    // The account's own aws/dynamodb key, rather than one that AWS owns: its use shows in CloudTrail. The roles
+    // need no permission for it, and nobody can delete it, as a key of our own could be with all that it protects.
+    encryption: TableEncryption.AWS_MANAGED,
+    pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
+    deletionProtection: production,
+    removalPolicy: production ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+  });
+  for (const index of tableLayout.indexes) {
+    table.addGlobalSecondaryIndex({
+      indexName: index.name,
+      partitionKey: attribute(index.partitionKey),
+      sortKey: attribute(index.sortKey),
+      projectionType: ProjectionType.INCLUDE,
+      nonKeyAttributes: tableLayout.projected(index),
+    });
+  }
+  return table;
+}
+
+/** Makes alarms that tell the topic, if there is one. */
+function alarms(stack: Stack, topicArn: string | undefined) {
+  const action = topicArn && new SnsAction(Topic.fromTopicArn(stack, 'AlarmTopic', topicArn));
+  return (id: string, metric: IMetric, alarmDescription: string): void => {
+    const alarm = new Alarm(stack, `${id}Alarm`, {
+      metric,
+      alarmDescription,
+      threshold: 1,
+      // Three bad minutes of five.
+      evaluationPeriods: 5,
+      datapointsToAlarm: 3,
+      // No data is no traffic.
+      treatMissingData: TreatMissingData.NOT_BREACHING,
+    });
+    if (action) alarm.addAlarmAction(action);
+  };
+}
+
+/**
+ * Lets API Gateway write logs in this account and Region: a setting of the account, so it is only touched when
+ * asked for. Without it a stage with logs cannot be deployed.
+ */
+function apiGatewayAccount(stack: Stack, api: ProtectedRestApi): void {
+  const role = new Role(stack, 'ApiGatewayLogsRole', {
+    assumedBy: new ServicePrincipal('apigateway.amazonaws.com'),
+    managedPolicies: [
+      ManagedPolicy.fromAwsManagedPolicyName('service-role/AmazonAPIGatewayPushToCloudWatchLogs'),
+    ],
+  });
+  Validations.of(role).acknowledge({
+    id: 'AwsSolutions-IAM4',
+    reason: 'The policy that API Gateway documents for this setting, which serves all APIs of the account.',
+  });
+  const account = new CfnAccount(stack, 'ApiGatewayAccount', { cloudWatchRoleArn: role.roleArn });
+  account.applyRemovalPolicy(RemovalPolicy.RETAIN);
+  role.applyRemovalPolicy(RemovalPolicy.RETAIN);
+  api.stage.node.addDependency(account);
+}

@@ -1,0 +1,70 @@
+import type { Node } from 'constructs';
+import { z } from 'zod';
+
+/** CDK context under which the properties of the product's stack are given: `-c rekey:mode=development`. */
+const NAMESPACE = 'rekey:';
+
+/** A hundred years, as lib/environment.ts allows. */
+const MOST_DAYS = 36_500;
+
+/** On the command line every value is text; in cdk.json it may be a number or a boolean. */
+const days = z.preprocess(
+  (value) => (typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : value),
+  z
+    .int(`must be a whole number of days from 1 to ${MOST_DAYS}`)
+    .min(1, `must be a whole number of days from 1 to ${MOST_DAYS}`)
+    .max(MOST_DAYS, `must be a whole number of days from 1 to ${MOST_DAYS}`),
+);
+const flag = z.preprocess(
+  (value) => (value === 'true' ? true : value === 'false' ? false : value),
+  z.boolean('must be true or false'),
+);
+
+/** docs/deploying.md says what each one is for. */
+export const RekeySettings = z
+  .strictObject(
+    {
+      mode: z.enum(['production', 'development'], 'must be production or development').default('production'),
+      keyPrefix: z
+        .string('must be 2 to 12 lower-case letters')
+        .regex(/^[a-z]{2,12}$/, 'must be 2 to 12 lower-case letters')
+        .default('rk'),
+      defaultLifetimeDays: days.default(90),
+      maxLifetimeDays: days.default(365),
+      allowNeverExpiring: flag.default(false),
+      retentionDays: days.default(90),
+      alarmTopicArn: z
+        .string('must be the ARN of an SNS topic')
+        .regex(
+          /^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_.-]{1,256}$/,
+          'must be the ARN of an SNS topic',
+        )
+        .optional(),
+      manageApiGatewayAccount: flag.default(false),
+    },
+    { error: (issue) => (issue.code === 'unrecognized_keys' ? 'is not a property of Rekey' : undefined) },
+  )
+  .refine(({ defaultLifetimeDays, maxLifetimeDays }) => defaultLifetimeDays <= maxLifetimeDays, {
+    path: ['defaultLifetimeDays'],
+    message: 'must not be above maxLifetimeDays',
+  });
+export type RekeySettings = z.infer<typeof RekeySettings>;
+
+/**
+ * The properties of the product's stack, from the CDK context.
+ *
+ * @throws Error that names every property that is wrong, and says what it must be
+ */
+export function readSettings(node: Node): RekeySettings {
+  const given = Object.entries(node.getAllContext() as Record<string, unknown>)
+    .filter(([name]) => name.startsWith(NAMESPACE))
+    .map(([name, value]) => [name.slice(NAMESPACE.length), value]);
+  const result = RekeySettings.safeParse(Object.fromEntries(given));
+  if (result.success) return result.data;
+  const problems = result.error.issues.flatMap((issue) =>
+    (issue.code === 'unrecognized_keys' ? issue.keys : [issue.path.join('.')]).map(
+      (name) => `${NAMESPACE}${name} ${issue.message}`,
+    ),
+  );
+  throw new Error(`The stack's properties are not valid: ${problems.join('; ')}. See docs/deploying.md.`);
+}

@@ -1,0 +1,45 @@
+import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
+import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
+
+/** The kinds of item in the table, by how their partition keys begin. docs/storage.md describes each. */
+export type ItemKind = 'key_*' | 'idempotency_*' | 'secret_cursor' | 'routes_*';
+
+export type ItemAction = 'GetItem' | 'PutItem' | 'UpdateItem';
+
+/**
+ * Allows actions on single items of these kinds. A transaction is allowed by what it consists of.
+ *
+ * `ForAllValues` alone is also true for a request without the key, so `Null` demands that there is one:
+ * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html
+ *
+ * @param attributes the only attributes that the request may name, its conditions and the item's keys included
+ */
+export function itemAccess(
+  table: ITable,
+  actions: ItemAction[],
+  kinds: ItemKind[],
+  attributes?: string[],
+): PolicyStatement {
+  return new PolicyStatement({
+    actions: actions.map((action) => `dynamodb:${action}`),
+    resources: [table.tableArn],
+    conditions: {
+      'ForAllValues:StringLike': {
+        'dynamodb:LeadingKeys': kinds,
+        ...(attributes && { 'dynamodb:Attributes': attributes }),
+      },
+      Null: {
+        'dynamodb:LeadingKeys': 'false',
+        ...(attributes && { 'dynamodb:Attributes': 'false' }),
+      },
+    },
+  });
+}
+
+/** Allows queries on one index, which holds public attributes only. */
+export function indexAccess(table: ITable, index: string): PolicyStatement {
+  return new PolicyStatement({
+    actions: ['dynamodb:Query'],
+    resources: [`${table.tableArn}/index/${index}`],
+  });
+}

@@ -1,0 +1,200 @@
+import { describe, expect, it } from '@jest/globals';
+import { BY_LINEAGE, BY_OWNER } from '../../lib/table-layout.ts';
+import { ofType, resourcesOf, synthesize } from './synthesize.ts';
+
+const production = synthesize();
+const development = synthesize({ mode: 'development' });
+const everyTemplate = [production, development].flatMap(({ rekey, orders }) => [rekey, orders]);
+
+const tableOf = ({ rekey }: typeof production) => ofType(resourcesOf(rekey), 'AWS::DynamoDB::Table')[0]![1];
+
+const environments = (settings?: Parameters<typeof synthesize>[0]) =>
+  Object.fromEntries(
+    ofType(resourcesOf(synthesize(settings).rekey), 'AWS::Lambda::Function').map(([id, { Properties }]) => [
+      id.replace(/[0-9A-F]{8}$/, ''),
+      Properties.Environment.Variables as Record<string, unknown>,
+    ]),
+  );
+
+describe('the table', () => {
+  it('is paid by request, encrypted, restorable to any second, and forgets by ttl', () => {
+    for (const stack of [production, development]) {
+      expect(tableOf(stack).Properties).toMatchObject({
+        BillingMode: 'PAY_PER_REQUEST',
+        SSESpecification: { SSEEnabled: true },
+        PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
+        TimeToLiveSpecification: { AttributeName: 'ttl', Enabled: true },
+        KeySchema: [
+          { AttributeName: 'pk', KeyType: 'HASH' },
+          { AttributeName: 'sk', KeyType: 'RANGE' },
+        ],
+      });
+    }
+  });
+
+  it('outlives its stack in production, and goes with it in development', () => {
+    expect(tableOf(production)).toMatchObject({
+      DeletionPolicy: 'Retain',
+      UpdateReplacePolicy: 'Retain',
+      Properties: { DeletionProtectionEnabled: true },
+    });
+    expect(tableOf(development)).toMatchObject({
+      DeletionPolicy: 'Delete',
+      UpdateReplacePolicy: 'Delete',
+      Properties: { DeletionProtectionEnabled: false },
+    });
+  });
+
+  it('has indexes without anything secret or internal', () => {
+    const indexes = tableOf(production).Properties.GlobalSecondaryIndexes;
+    expect(indexes.map(({ IndexName }: { IndexName: string }) => IndexName)).toEqual([BY_OWNER, BY_LINEAGE]);
+    for (const { Projection } of indexes) {
+      expect(Projection.ProjectionType).toBe('INCLUDE');
+      for (const hidden of ['digest', 'version', 'ttl', 'status']) {
+        expect(Projection.NonKeyAttributes).not.toContain(hidden);
+      }
+      for (const shown of ['name', 'scopes', 'expires_at', 'revoked_at']) {
+        expect(Projection.NonKeyAttributes).toContain(shown);
+      }
+    }
+  });
+});
+
+describe('the functions', () => {
+  it('run on ARM64 and Node 24, traced, with a time-out and a log group of their own', () => {
+    for (const template of everyTemplate) {
+      const functions = ofType(resourcesOf(template), 'AWS::Lambda::Function');
+      for (const [id, { Properties }] of functions) {
+        expect({ id, ...Properties }).toMatchObject({
+          Architectures: ['arm64'],
+          Runtime: 'nodejs24.x',
+          Handler: 'index.handler',
+          TracingConfig: { Mode: 'Active' },
+          Timeout: expect.any(Number),
+        });
+      }
+      const groups = functions.map(([, { Properties }]) => Properties.LoggingConfig.LogGroup.Ref);
+      expect(new Set(groups).size).toBe(functions.length);
+    }
+  });
+
+  it('have time to answer before API Gateway or the authorizer’s caller gives up', () => {
+    for (const template of everyTemplate) {
+      for (const [id, { Properties }] of ofType(resourcesOf(template), 'AWS::Lambda::Function')) {
+        if (id.startsWith('Authorizer')) expect(Properties.Timeout).toBe(5);
+        else expect(Properties.Timeout).toBeLessThan(29);
+      }
+    }
+  });
+
+  it('have logs that end', () => {
+    for (const template of everyTemplate) {
+      for (const [, { Properties }] of ofType(resourcesOf(template), 'AWS::Logs::LogGroup')) {
+        expect(Properties.RetentionInDays).toBeGreaterThanOrEqual(7);
+        expect(Properties.RetentionInDays).toBeLessThanOrEqual(90);
+      }
+    }
+  });
+
+  it('get the settings that they use, and no others', () => {
+    const prefix = ['REKEY_KEY_PREFIX'];
+    const lifetimes = [
+      'REKEY_ALLOW_NEVER_EXPIRING',
+      'REKEY_DEFAULT_LIFETIME_DAYS',
+      'REKEY_MAX_LIFETIME_DAYS',
+    ];
+    const retention = ['REKEY_RETENTION_DAYS'];
+    const names = Object.fromEntries(
+      Object.entries(environments()).map(([id, variables]) => [id, Object.keys(variables).toSorted()]),
+    );
+    const and = (...more: string[][]) => [...more.flat(), 'REKEY_TABLE_NAME'].toSorted();
+    expect(names).toEqual({
+      Authorizer: and(prefix),
+      RegisterRoutes: and(),
+      CreateAdminKey: and(prefix, lifetimes, retention),
+      CreateKey: and(prefix, lifetimes, retention),
+      ListKeys: and(),
+      GetKey: and(),
+      UpdateKey: and(lifetimes, retention),
+      RotateKey: and(prefix, lifetimes, retention),
+      RevokeKey: and(retention),
+      ListLineage: and(),
+      VerifyKey: and(prefix),
+    });
+  });
+
+  it('get what the stack was given', () => {
+    const settings = {
+      keyPrefix: 'acme',
+      defaultLifetimeDays: 30,
+      maxLifetimeDays: 60,
+      allowNeverExpiring: true,
+      retentionDays: 7,
+    };
+    expect(environments(settings)['CreateKey']).toMatchObject({
+      REKEY_KEY_PREFIX: 'acme',
+      REKEY_DEFAULT_LIFETIME_DAYS: '30',
+      REKEY_MAX_LIFETIME_DAYS: '60',
+      REKEY_ALLOW_NEVER_EXPIRING: 'true',
+      REKEY_RETENTION_DAYS: '7',
+    });
+  });
+});
+
+describe('the stacks', () => {
+  it('put out what their users need, and nothing secret', () => {
+    expect(Object.keys(production.rekey.toJSON()['Outputs']).toSorted()).toEqual([
+      'AuthorizerFunctionArn',
+      'CreateAdminKeyFunctionName',
+      'ManagementApiUrl',
+      'RegisterRoutesFunctionArn',
+      'TableName',
+    ]);
+    expect(Object.keys(production.orders.toJSON()['Outputs'])).toEqual(['OrdersApiUrl']);
+  });
+
+  it('let nothing but API Gateway call a function, and each only for its own routes', () => {
+    for (const { rekey, orders } of [production, development]) {
+      for (const template of [rekey, orders]) {
+        const permissions = ofType(resourcesOf(template), 'AWS::Lambda::Permission');
+        expect(permissions.length).toBeGreaterThan(0);
+        for (const [, { Properties }] of permissions) {
+          expect(Properties).toMatchObject({
+            Action: 'lambda:InvokeFunction',
+            Principal: 'apigateway.amazonaws.com',
+            SourceArn: expect.anything(),
+          });
+        }
+        expect(JSON.stringify(permissions)).not.toContain('CreateAdminKey');
+        expect(JSON.stringify(permissions)).not.toContain('RegisterRoutes');
+      }
+    }
+  });
+
+  it('tell the topic of alarms, if there is one', () => {
+    const topic = 'arn:aws:sns:eu-central-1:123456789012:operations';
+    const alarms = (template = production.rekey) => ofType(resourcesOf(template), 'AWS::CloudWatch::Alarm');
+    expect(alarms().map(([id]) => id.replace(/[0-9A-F]{8}$/, ''))).toEqual([
+      'AuthorizerThrottlesAlarm',
+      'ApiFaultsAlarm',
+      'TableThrottlesAlarm',
+    ]);
+    for (const [, { Properties }] of alarms()) expect(Properties).not.toHaveProperty('AlarmActions');
+    for (const [, { Properties }] of alarms(synthesize({ alarmTopicArn: topic }).rekey)) {
+      expect(Properties.AlarmActions).toEqual([topic]);
+    }
+  });
+
+  it('touch the setting of the account for logs of API Gateway only when asked to', () => {
+    expect(ofType(resourcesOf(production.rekey), 'AWS::ApiGateway::Account')).toEqual([]);
+    const managed = resourcesOf(synthesize({ manageApiGatewayAccount: true }).rekey);
+    const [id, account] = ofType(managed, 'AWS::ApiGateway::Account')[0]!;
+    expect(account.DeletionPolicy).toBe('Retain');
+    expect(ofType(managed, 'AWS::ApiGateway::Stage')[0]![1].DependsOn).toContain(id);
+  });
+
+  it('are the same in each synthesis', () => {
+    expect(synthesize().rekey.toJSON()).toEqual(production.rekey.toJSON());
+    expect(synthesize().orders.toJSON()).toEqual(production.orders.toJSON());
+  });
+});

@@ -1,0 +1,118 @@
+import { describe, expect, it } from '@jest/globals';
+import { operations } from '../../lib/operations/index.ts';
+import { ofType, type Resources, resourcesOf, synthesize } from './synthesize.ts';
+
+interface Statement {
+  Effect: string;
+  Action: string | string[];
+  Resource: unknown;
+  Condition?: Record<string, Record<string, unknown>>;
+}
+
+const list = <T>(value: T | T[]): T[] => (Array.isArray(value) ? value : [value]);
+
+/** `table` and `log` stand for the two resources there are; everything else is shown as it is. */
+const nameOf = (resource: unknown, resources: Resources): string => {
+  const text = JSON.stringify(resource);
+  const join = /^\{"Fn::Join":\["",\[(\{.*\}),"([^"]*)"\]\]\}$/.exec(text);
+  if (join) return nameOf(JSON.parse(join[1]!), resources) + join[2];
+  const arn = /^\{"Fn::GetAtt":\["([^"]+)","Arn"\]\}$/.exec(text)?.[1];
+  const type = arn && resources[arn]?.Type;
+  if (type === 'AWS::DynamoDB::Table') return 'table';
+  if (type === 'AWS::Logs::LogGroup') return `log ${arn?.replace(/Logs[0-9A-F]{8}$/, '')}`;
+  return text;
+};
+
+/** One statement as a line: what may be done to what, and on which conditions. */
+const lineOf = (
+  { Effect, Action, Resource, Condition, ...rest }: Statement,
+  resources: Resources,
+): string => {
+  expect(rest).toEqual({});
+  expect(Effect).toBe('Allow');
+  const what = list(Action).map((action) => action.replace(/^dynamodb:/, ''));
+  const keys = Condition?.['ForAllValues:StringLike']?.['dynamodb:LeadingKeys'] as string[] | undefined;
+  const attributes = Condition?.['ForAllValues:StringLike']?.['dynamodb:Attributes'] as string[] | undefined;
+  if (Condition) {
+    // A condition that would be met by a request without the key must demand the key.
+    expect(Condition).toEqual({
+      'ForAllValues:StringLike': {
+        'dynamodb:LeadingKeys': keys,
+        ...(attributes && { 'dynamodb:Attributes': attributes }),
+      },
+      Null: { 'dynamodb:LeadingKeys': 'false', ...(attributes && { 'dynamodb:Attributes': 'false' }) },
+    });
+  }
+  return [
+    `${what.join('+')} on ${list(Resource)
+      .map((one) => nameOf(one, resources))
+      .join('+')}`,
+    ...(keys ? [`of ${keys.join(' ')}`] : []),
+    ...(attributes ? [`naming ${attributes.join(' ')}`] : []),
+  ].join(' ');
+};
+
+/** By the function's id: every statement of its role. */
+function statementsByFunction(resources: Resources): Record<string, string[]> {
+  const result: Record<string, string[]> = {};
+  for (const [functionId, { Properties }] of ofType(resources, 'AWS::Lambda::Function')) {
+    const roleId: string = Properties.Role['Fn::GetAtt'][0];
+    const role = resources[roleId]!;
+    expect(role.Properties).not.toHaveProperty('Policies');
+    expect(role.Properties).not.toHaveProperty('ManagedPolicyArns');
+    expect(role.Properties.AssumeRolePolicyDocument.Statement).toEqual([
+      { Action: 'sts:AssumeRole', Effect: 'Allow', Principal: { Service: 'lambda.amazonaws.com' } },
+    ]);
+    const policies = ofType(resources, 'AWS::IAM::Policy').filter(([, policy]) =>
+      policy.Properties.Roles.some((one: { Ref: string }) => one.Ref === roleId),
+    );
+    result[functionId.replace(/[0-9A-F]{8}$/, '')] = policies.flatMap(([, policy]) =>
+      policy.Properties.PolicyDocument.Statement.map((statement: Statement) => lineOf(statement, resources)),
+    );
+  }
+  return result;
+}
+
+const traces = 'xray:PutTelemetryRecords+xray:PutTraceSegments on "*"';
+const logs = (id: string) => `logs:CreateLogStream+logs:PutLogEvents on log ${id}`;
+const cursors = 'GetItem+PutItem on table of secret_cursor';
+const naming = (attributes: string) => `UpdateItem on table of key_* naming pk sk revoked_at ${attributes}`;
+const firstUse = naming('digest first_used_at');
+
+const access: Record<string, string[]> = {
+  Authorizer: ['GetItem on table of key_* routes_*', firstUse],
+  RegisterRoutes: ['PutItem+UpdateItem on table of routes_*'],
+  CreateAdminKey: ['GetItem+PutItem on table of key_*'],
+  CreateKey: ['GetItem+PutItem on table of idempotency_* key_*', naming('digest first_used_at hint version')],
+  ListKeys: ['Query on table/index/by_owner', cursors],
+  GetKey: ['GetItem on table of key_*'],
+  UpdateKey: ['GetItem on table of key_*', naming('expires_at metadata name scopes ttl version')],
+  RotateKey: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*'],
+  RevokeKey: ['GetItem on table of key_*', naming('revoked_reason ttl version')],
+  ListLineage: ['GetItem on table of key_*', 'Query on table/index/by_lineage', cursors],
+  VerifyKey: ['GetItem on table of key_*', firstUse],
+};
+
+describe('the roles', () => {
+  const templates = synthesize();
+
+  it.each(Object.keys(access))('of %s has exactly what the function uses', (id) => {
+    const statements = statementsByFunction(resourcesOf(templates.rekey))[id];
+    expect(statements?.toSorted()).toEqual([logs(id), ...access[id]!, traces].toSorted());
+  });
+
+  it('are these and no others', () => {
+    const resources = resourcesOf(templates.rekey);
+    expect(Object.keys(statementsByFunction(resources)).toSorted()).toEqual(Object.keys(access).toSorted());
+    expect(ofType(resources, 'AWS::IAM::Role')).toHaveLength(Object.keys(access).length);
+    expect(Object.keys(access)).toHaveLength(operations.length + 3);
+  });
+
+  it('of the Orders example may write logs and traces, and know nothing of the table', () => {
+    const orders = statementsByFunction(resourcesOf(templates.orders));
+    expect(Object.keys(orders).toSorted()).toEqual(['ListOrders', 'PlaceOrder', 'RefundOrder']);
+    for (const [id, statements] of Object.entries(orders)) {
+      expect(statements.toSorted()).toEqual([logs(id), traces]);
+    }
+  });
+});

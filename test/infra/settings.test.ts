@@ -1,0 +1,54 @@
+import { describe, expect, it } from '@jest/globals';
+import { App } from 'aws-cdk-lib';
+import { readSettings } from '../../infra/settings.ts';
+
+const read = (context: Record<string, unknown>) => readSettings(new App({ context }).node);
+
+describe("the properties of the product's stack", () => {
+  it('are those of production by default', () => {
+    expect(read({})).toEqual({
+      mode: 'production',
+      keyPrefix: 'rk',
+      defaultLifetimeDays: 90,
+      maxLifetimeDays: 365,
+      allowNeverExpiring: false,
+      retentionDays: 90,
+      manageApiGatewayAccount: false,
+    });
+  });
+
+  it('are text on the command line, and may be numbers in cdk.json', () => {
+    expect(
+      read({
+        'rekey:mode': 'development',
+        'rekey:keyPrefix': 'acme',
+        'rekey:defaultLifetimeDays': '30',
+        'rekey:maxLifetimeDays': 60,
+        'rekey:allowNeverExpiring': 'true',
+        'rekey:alarmTopicArn': 'arn:aws:sns:eu-central-1:123456789012:operations',
+      }),
+    ).toMatchObject({
+      mode: 'development',
+      keyPrefix: 'acme',
+      defaultLifetimeDays: 30,
+      maxLifetimeDays: 60,
+      allowNeverExpiring: true,
+      alarmTopicArn: 'arn:aws:sns:eu-central-1:123456789012:operations',
+    });
+  });
+
+  it.each([
+    ['rekey:mode', 'prod', 'rekey:mode must be production or development'],
+    ['rekey:keyPrefix', 'Acme', 'rekey:keyPrefix must be 2 to 12 lower-case letters'],
+    ['rekey:keyPrefix', 'a', 'rekey:keyPrefix must be 2 to 12 lower-case letters'],
+    ['rekey:retentionDays', '1.5', 'rekey:retentionDays must be a whole number of days from 1 to 36500'],
+    ['rekey:retentionDays', 'ninety', 'rekey:retentionDays must be a whole number of days from 1 to 36500'],
+    ['rekey:retentionDays', '0', 'rekey:retentionDays must be a whole number of days from 1 to 36500'],
+    ['rekey:allowNeverExpiring', 'yes', 'rekey:allowNeverExpiring must be true or false'],
+    ['rekey:alarmTopicArn', 'operations', 'rekey:alarmTopicArn must be the ARN of an SNS topic'],
+    ['rekey:defaultLifetimeDays', '400', 'rekey:defaultLifetimeDays must not be above maxLifetimeDays'],
+    ['rekey:maxLifetime', '10', 'rekey:maxLifetime is not a property of Rekey'],
+  ])('%s=%s stops the synthesis with a sentence', (name, value, sentence) => {
+    expect(() => read({ [name]: value })).toThrow(sentence);
+  });
+});

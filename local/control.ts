@@ -1,0 +1,136 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Clock } from './clock.ts';
+import { InvokeProblem, type LambdaService } from './lambda/service.ts';
+
+const LARGEST_BODY = 6 * 1024 * 1024 + 1024;
+
+class Refusal extends Error {
+  readonly status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+const send = (
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Record<string, string> = {},
+): void => {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers });
+  response.end(body === undefined ? undefined : JSON.stringify(body));
+};
+
+/**
+ * The port to steer the stack by: the clock, and Lambda's Invoke API (so that `aws lambda invoke --endpoint-url`
+ * works). It has no password, so it listens on 127.0.0.1 only and refuses what a web page in a browser could send.
+ *
+ * @param afterMove runs after the clock has moved and before the answer
+ */
+export async function serveControl(options: {
+  port: number;
+  clock: Clock;
+  lambda: LambdaService;
+  afterMove(): Promise<void>;
+}): Promise<{ url: string; close(): Promise<void> }> {
+  const { clock, lambda, afterMove } = options;
+  const time = () => ({
+    now: new Date(clock.now()).toISOString(),
+    advanced_seconds: clock.offsetMs() / 1000,
+  });
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const host = (request.headers.host ?? '').replace(/:\d+$/, '');
+    if (request.headers.origin !== undefined || !['127.0.0.1', 'localhost'].includes(host)) {
+      throw new Refusal(403, 'this port is for programs on this machine, not for web pages');
+    }
+    const path = new URL(request.url ?? '/', 'http://127.0.0.1').pathname;
+    const route = `${request.method} ${path}`;
+    if (route === 'GET /health') return send(response, 200, { status: 'ok', pid: process.pid });
+    if (route === 'GET /clock') return send(response, 200, time());
+    if (route === 'POST /clock') {
+      const body = await readJson(request);
+      const seconds = (body as { advance_seconds?: unknown } | null)?.advance_seconds;
+      if (typeof seconds !== 'number')
+        throw new Refusal(400, 'the body should be {"advance_seconds": <number>}');
+      try {
+        clock.advance(seconds);
+      } catch (error) {
+        if (error instanceof RangeError) throw new Refusal(400, error.message);
+        throw error;
+      }
+      await afterMove();
+      return send(response, 200, time());
+    }
+    const invocation = /^\/2015-03-31\/functions\/([^/]+)\/invocations$/.exec(path);
+    if (request.method === 'POST' && invocation)
+      return invoke(decodeURIComponent(invocation[1]!), request, response);
+    throw new Refusal(
+      404,
+      `there is no ${route} here; there are GET /health, GET and POST /clock, and Lambda’s Invoke`,
+    );
+  }
+
+  /** https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html */
+  async function invoke(name: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const payload = await readJson(request);
+    const type = request.headers['x-amz-invocation-type'] ?? 'RequestResponse';
+    if (type === 'DryRun') return send(response, 204, undefined);
+    const running = lambda.invoke(name, payload);
+    if (type === 'Event') {
+      running.catch(() => undefined); // Nobody waits for it; the function's log has it.
+      return send(response, 202, undefined);
+    }
+    const { payload: result, functionError } = await running;
+    send(response, 200, result, {
+      'x-amz-executed-version': '$LATEST',
+      ...(functionError !== undefined && { 'x-amz-function-error': functionError }),
+    });
+  }
+
+  const server = createServer((request, response) => {
+    answer(request, response).catch((error: unknown) => {
+      if (response.headersSent) return response.destroy();
+      if (error instanceof InvokeProblem) {
+        return send(
+          response,
+          error.status,
+          { Type: 'User', Message: error.message },
+          { 'x-amzn-errortype': error.code },
+        );
+      }
+      if (error instanceof Refusal) return send(response, error.status, { message: error.message });
+      return send(response, 500, { message: (error as Error).message });
+    });
+  });
+  await new Promise<void>((listening, failed) => {
+    server.once('error', failed);
+    server.listen(options.port, '127.0.0.1', listening);
+  });
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async close() {
+      server.closeAllConnections();
+      await new Promise((closed) => server.close(closed));
+    },
+  };
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > LARGEST_BODY) throw new Refusal(413, `the body may have ${LARGEST_BODY} bytes`);
+    chunks.push(chunk);
+  }
+  const text = Buffer.concat(chunks).toString('utf8');
+  if (text === '') return {};
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Refusal(400, 'the body is not JSON');
+  }
+}

@@ -1,0 +1,100 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { Answer } from './client.ts';
+import { managementOf, productOf } from './client.ts';
+import { everyFile, everyItem, forget, type RunningStack, startRunningStack } from './running-stack.ts';
+
+/** Every operation and every refusal, then a search of every byte that was written anywhere. */
+describe('the plaintext of a key', () => {
+  let stack: RunningStack;
+  const answers: { what: string; answer: Answer }[] = [];
+  /** Each key ever minted, and the one answer that returned it. */
+  const minted: { key: string; by: Answer }[] = [];
+
+  beforeAll(async () => {
+    stack = await startRunningStack();
+    const management = managementOf(stack.apis.management);
+    const orders = productOf(stack.apis.orders);
+    const noted = (what: string, answer: Answer): Answer => {
+      answers.push({ what, answer });
+      if (typeof answer.body?.key === 'string') minted.push({ key: answer.body.key, by: answer });
+      return answer;
+    };
+    const call = async (method: string, path: string, body?: unknown, key = stack.admin_key, headers = {}) =>
+      noted(`${method} ${path}`, await management(method, path, { key, body, headers }));
+    const body = { name: 'n', owner_id: 'team', scopes: ['orders:read'], metadata: { a: 'b' } };
+
+    const { key, api_key } = (await call('POST', '/api-keys', body)).body;
+    const id = api_key.id;
+    await call('POST', '/api-keys', body, stack.admin_key, { 'idempotency-key': 'one' });
+    await call('POST', '/api-keys', body, stack.admin_key, { 'idempotency-key': 'one' });
+    await call('GET', `/api-keys/${id}`);
+    await call('GET', '/api-keys?owner_id=team&limit=1');
+    await call('PATCH', `/api-keys/${id}`, { name: 'new' });
+    await call('POST', '/api-keys/verify', { key, required_scopes: ['orders:read'] });
+    noted('orders', await orders('GET', '/orders', { key }));
+    noted('orders', await orders('POST', '/orders', { key, body: {} }));
+    const { key: next } = (await call('POST', `/api-keys/${id}/rotate`, {})).body;
+    await call('POST', `/api-keys/${id}/rotate`, {});
+    await call('GET', `/api-keys/${id}/lineage`);
+    await call('POST', `/api-keys/${id}/revoke`, { reason: 'gone' });
+    await call('POST', '/api-keys/verify', { key });
+    noted('orders', await orders('GET', '/orders', { key }));
+
+    // A key where it does not belong: refused, and not repeated.
+    await call('POST', '/api-keys', { ...body, colour: next });
+    await call('POST', '/api-keys', { ...body, scopes: [next] });
+    await call('POST', '/api-keys', { ...body, owner_id: `${next} ` });
+    await call('POST', '/api-keys', { ...body, expires_at: next });
+    await call('POST', '/api-keys', `{"key": "${next}"`);
+    await call('POST', '/api-keys/verify', { key: next, more: next });
+    await call('POST', '/api-keys/verify', { key: [next] });
+    await call('GET', `/api-keys?cursor=${next}`);
+    await call('GET', `/api-keys?${next}=1`);
+    await call('GET', `/api-keys/${next}`);
+    await call('GET', `/${next}`);
+    noted('orders', await orders('GET', `/orders?key=${next}`, { headers: { 'x-note': next } }));
+    noted('orders', await orders('GET', '/orders', { headers: { authorization: `Basic ${next}` } }));
+    noted(
+      'orders',
+      await orders('GET', '/orders', { key: next, headers: { authorization: `Bearer ${key}` } }),
+    );
+  });
+
+  afterAll(async () => {
+    await stack?.stop();
+    if (stack) forget(stack.stateDir);
+  });
+
+  it('is in the one answer that returns it, and nowhere else', async () => {
+    expect(minted.length).toBeGreaterThanOrEqual(4);
+    const keys = [...minted.map(({ key }) => key), stack.admin_key];
+    // Any twelve characters of the secret part would be a leak too.
+    const needles = keys.flatMap((key) => [key, key.slice(30, 42), key.slice(45, 57)]);
+
+    const places = [
+      ...everyFile(stack.stateDir)
+        .filter(({ path }) => !path.endsWith('stack.json'))
+        .map(({ path, bytes }) => ({ where: path, text: bytes.toString('latin1') })),
+      { where: 'the table', text: JSON.stringify(await everyItem(stack)) },
+      ...answers.map(({ what, answer }) => ({
+        where: `the answer to ${what} (${answer.status})`,
+        text: `${answer.text} ${JSON.stringify([...answer.headers])}`,
+        answer,
+      })),
+    ];
+    const logs = places.filter(({ where }) => where.includes('/logs/'));
+    expect(logs.length).toBeGreaterThan(5);
+
+    const leaks = places.flatMap((place) => {
+      const own =
+        'answer' in place ? minted.filter(({ by }) => by === place.answer).map(({ key }) => key) : [];
+      const text = own.reduce((rest, key) => rest.replace(key, ''), place.text);
+      return needles.some((needle) => text.includes(needle)) ? [place.where] : [];
+    });
+    expect(leaks).toEqual([]);
+  });
+
+  it('is what the search would find, if it were there', () => {
+    expect(minted.every(({ key, by }) => by.text.includes(key))).toBe(true);
+  });
+});

@@ -1,0 +1,62 @@
+import { spawn } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { forget, type RunningStack, startRunningStack } from './running-stack.ts';
+
+/** On a stack of its own: the tour moves the clock by 25 hours. */
+describe('npm run tour', () => {
+  let stack: RunningStack;
+  let printed = '';
+  let code: number | null;
+
+  beforeAll(async () => {
+    stack = await startRunningStack();
+    const child = spawn(process.execPath, ['local/tour.ts', '--stack', `${stack.stateDir}/stack.json`]);
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        printed += text;
+      });
+    code = await new Promise((ended) => child.once('close', ended));
+    if (code !== 0) console.error(printed);
+  });
+
+  afterAll(async () => {
+    await stack?.stop();
+    if (stack) forget(stack.stateDir);
+  });
+
+  /** What it printed under one of its steps. */
+  const step = (number: number) => printed.split(/^\d+\. /m)[number] ?? '';
+  const statuses = (text: string) => [...text.matchAll(/^ {2}([1-5]\d\d) /gm)].map(([, status]) => status);
+
+  it('ends well, and every answer has the status that it promises', () => {
+    expect({ code, statuses: statuses(printed) }).toEqual({
+      code: 0,
+      statuses: '201 200 403 201 200 200 200 401 200 200 201 200 401 200'.split(' '),
+    });
+  });
+
+  it('shows the scope that is missing', () => {
+    expect(step(3)).toContain('"missing_scopes": ["orders:write"]');
+  });
+
+  it('shows that the first key ended with its grace, and that its successor was revoked', () => {
+    const lineage = [...step(10).matchAll(/^ +(\{"generation".*\})$/gm)].map(([, line]) =>
+      JSON.parse(line ?? ''),
+    );
+    expect(lineage.map(({ generation, status }) => [generation, status])).toEqual([
+      [0, 'expired'],
+      [1, 'revoked'],
+    ]);
+    expect(lineage[1].parent_key_id).toBe(lineage[0].id);
+  });
+
+  it('prints no secret: of each key its id, and not one character more', () => {
+    expect(printed).toMatch(/rk_live_[0-9A-Za-z]{22}…/);
+    expect(printed).not.toMatch(/rk_live_[0-9A-Za-z]{23}/);
+  });
+
+  it('says that it moves the clock, and how to set it back', () => {
+    expect(printed).toContain('Its clock moves by 25 hours');
+    expect(printed).toContain('--fresh');
+  });
+});

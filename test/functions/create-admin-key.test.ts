@@ -19,6 +19,7 @@ beforeEach(() => {
     REKEY_MAX_LIFETIME_DAYS: '365',
     REKEY_ALLOW_NEVER_EXPIRING: 'false',
     REKEY_RETENTION_DAYS: '90',
+    REKEY_EVENT_RETENTION_DAYS: '400',
   });
 });
 afterEach(() => {

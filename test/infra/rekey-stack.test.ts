@@ -137,6 +137,7 @@ describe('the functions', () => {
       REKEY_MAX_LIFETIME_DAYS: '60',
       REKEY_ALLOW_NEVER_EXPIRING: 'true',
       REKEY_RETENTION_DAYS: '7',
+      REKEY_EVENT_RETENTION_DAYS: '400',
     });
   });
 });

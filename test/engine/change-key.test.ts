@@ -230,7 +230,7 @@ describe('replacing the secret', () => {
     const replaced = await replaceSecret(key, { digest, hint: 'wxyz' }, by(), engine.table);
     expect(replaced).toEqual({ ...key, digest, hint: 'wxyz', version: 2 });
     expect(await markFirstUse(key, key.digest, by(), engine.table)).toBe('refused');
-    expect(await markFirstUse(key, digest, by(), engine.table)).toBe('marked');
+    expect(await markFirstUse(replaced, digest, by(), engine.table)).toBe('marked');
   });
 
   it('is refused for a used, a revoked and an expired key', async () => {

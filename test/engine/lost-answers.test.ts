@@ -54,10 +54,10 @@ const aClaim = (idempotency_key: string): Claim => ({
 
 describe('when the answer to a write is lost and the SDK sends it again', () => {
   it('a created key is created, once', async () => {
-    const table = await overNetwork('lose answer', 'PutItem');
+    const table = await overNetwork('lose answer', 'TransactWriteItems');
     const key = aKey();
     expect(await createKey(key, by(), undefined, table)).toEqual(key);
-    expect(network?.seen.filter((name) => name === 'PutItem')).toHaveLength(2);
+    expect(network?.seen.filter((name) => name === 'TransactWriteItems')).toHaveLength(2);
     expect(await lineageItems(key.id)).toHaveLength(1);
   });
 
@@ -88,7 +88,7 @@ describe('when the answer to a write is lost and the SDK sends it again', () => 
 
   it('a revoked key is revoked with its reason, without a conflict', async () => {
     const key = await stored();
-    const table = await overNetwork('lose answer', 'UpdateItem');
+    const table = await overNetwork('lose answer', 'TransactWriteItems');
     const revoked = await revokeKey(key, revocation, by(), table);
     expect(revoked).toMatchObject({ revoked_at: instant(now), revoked_reason: 'leaked', version: 2 });
     expect(await getKey(key.id, engine.table)).toEqual(revoked);
@@ -96,7 +96,7 @@ describe('when the answer to a write is lost and the SDK sends it again', () => 
 
   it('an updated key is updated, without a conflict', async () => {
     const key = await stored();
-    const table = await overNetwork('lose answer', 'UpdateItem');
+    const table = await overNetwork('lose answer', 'TransactWriteItems');
     const updated = await updateKey(key, () => ({ name: 'Renamed' }), by(), table);
     expect(updated).toMatchObject({ name: 'Renamed' });
     expect(await getKey(key.id, engine.table)).toEqual(updated);
@@ -104,7 +104,7 @@ describe('when the answer to a write is lost and the SDK sends it again', () => 
 
   it('a replaced secret is the one that is answered', async () => {
     const key = await stored();
-    const table = await overNetwork('lose answer', 'UpdateItem');
+    const table = await overNetwork('lose answer', 'TransactWriteItems');
     const digest = newDigest();
     const replaced = await replaceSecret(key, { digest, hint: 'wxyz' }, by(), table);
     expect(replaced).toMatchObject({ digest, version: 2 });
@@ -113,8 +113,8 @@ describe('when the answer to a write is lost and the SDK sends it again', () => 
 
   it('a first use is let in', async () => {
     const key = await stored();
-    const table = await overNetwork('lose answer', 'UpdateItem');
-    expect(await markFirstUse(key, key.digest, by(), table)).toBe('already');
+    const table = await overNetwork('lose answer', 'TransactWriteItems');
+    expect(await markFirstUse(key, key.digest, by(), table)).toBe('marked');
     expect((await getKey(key.id, engine.table))?.first_used_at).toBe(instant(now));
   });
 });
@@ -158,7 +158,7 @@ describe('when DynamoDB is hard to reach', () => {
 
   it('a revoke survives two lost requests', async () => {
     const key = await stored();
-    const table = await overNetwork('lose request', 'UpdateItem', 2);
+    const table = await overNetwork('lose request', 'TransactWriteItems', 2);
     expect(await revokeKey(key, revocation, by(), table)).toMatchObject({ revoked_at: instant(now) });
   });
 

@@ -1,10 +1,13 @@
 import { createKey } from './create-key.ts';
 import type { Operation } from './definition.ts';
 import { getKey } from './get-key.ts';
+import { getSelf } from './get-self.ts';
 import { listKeys } from './list-keys.ts';
 import { listLineage } from './list-lineage.ts';
 import { revokeKey } from './revoke-key.ts';
+import { revokeSelf } from './revoke-self.ts';
 import { rotateKey } from './rotate-key.ts';
+import { rotateSelf } from './rotate-self.ts';
 import { updateKey } from './update-key.ts';
 import { verifyKey } from './verify-key.ts';
 
@@ -18,4 +21,7 @@ export const operations: readonly Operation[] = [
   revokeKey,
   listLineage,
   verifyKey,
+  getSelf,
+  rotateSelf,
+  revokeSelf,
 ];

@@ -140,9 +140,12 @@ describe('the functions', () => {
       CreateKey: and(prefix, lifetimes, retention),
       ListKeys: and(),
       GetKey: and(),
+      GetSelf: and(),
       UpdateKey: and(lifetimes, retention),
       RotateKey: and(prefix, lifetimes, retention),
+      RotateSelf: and(prefix, lifetimes, retention),
       RevokeKey: and(retention),
+      RevokeSelf: and(retention),
       ListLineage: and(),
       VerifyKey: and(prefix),
     });

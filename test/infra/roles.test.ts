@@ -95,6 +95,9 @@ const access: Record<string, string[]> = {
   UpdateKey: ['GetItem on table of key_*', naming('expires_at metadata name scopes'), recording],
   RotateKey: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
   RevokeKey: ['GetItem on table of key_*', naming('revoked_reason'), recording],
+  GetSelf: ['GetItem on table of key_*'],
+  RotateSelf: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
+  RevokeSelf: ['GetItem on table of key_*', naming('revoked_reason'), recording],
   ListLineage: ['GetItem on table of key_*', 'Query on table/index/by_lineage', cursors],
   VerifyKey: ['GetItem on table of key_*', firstUse, recording],
 };

@@ -13,7 +13,7 @@ const problemsOf = (name: string, body: unknown) => {
 const valid = { name: 'n', owner_id: 'team', scopes: ['orders:read'] };
 
 describe('the operations', () => {
-  it('are the eight of the management API, each with its route and scope', () => {
+  it('are those of the management API, each with its route and scope', () => {
     expect(operations.map(({ name, method, path, scope }) => `${name}: ${method} ${path} ${scope}`)).toEqual([
       'create-key: POST /api-keys api-keys:create',
       'list-keys: GET /api-keys api-keys:read',
@@ -23,8 +23,13 @@ describe('the operations', () => {
       'revoke-key: POST /api-keys/{id}/revoke api-keys:revoke',
       'list-lineage: GET /api-keys/{id}/lineage api-keys:read',
       'verify-key: POST /api-keys/verify api-keys:verify',
+      // Any valid key, for itself.
+      'get-self: GET /api-keys/self undefined',
+      'rotate-self: POST /api-keys/self/rotate undefined',
+      'revoke-self: POST /api-keys/self/revoke undefined',
     ]);
-    for (const { scope } of operations) expect(isRequirement(scope)).toBe(true);
+    for (const { scope, authenticated } of operations)
+      expect(scope === undefined ? authenticated : isRequirement(scope)).toBe(true);
   });
 
   it.each(operations.map((operation) => [operation.name, operation] as const))(

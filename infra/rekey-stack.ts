@@ -18,6 +18,7 @@ import { Topic } from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
 import { operations } from '../lib/operations/index.ts';
 import { BY_LINEAGE, BY_OWNER, tableLayout } from '../lib/table-layout.ts';
+import { Attachment } from './attachment.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
 import type { RekeySettings } from './settings.ts';
 import { eventRecording, indexAccess, itemAccess } from './table-access.ts';
@@ -183,13 +184,11 @@ export class RekeyStack extends Stack {
     new CfnOutput(this, 'ManagementApiUrl', { value: api.url });
     new CfnOutput(this, 'CreateAdminKeyFunctionName', { value: createAdminKey.functionName });
     new CfnOutput(this, 'TableName', { value: table.tableName });
-    // What importRekey() looks for: the stacks of protected APIs may be of another repository.
-    for (const [name, value] of Object.entries({
-      AuthorizerFunctionArn: authorizer.functionArn,
-      RegisterRoutesFunctionArn: registerRoutes.functionArn,
-    })) {
-      new CfnOutput(this, name, { value, exportName: `${this.stackName}-${name}` });
-    }
+    new Attachment(this, 'Attachment', {
+      authorizer,
+      registerRoutes,
+      consumerAccounts: settings.consumerAccounts,
+    });
   }
 }
 

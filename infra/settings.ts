@@ -7,6 +7,8 @@ const NAMESPACE = 'rekey:';
 /** A hundred years, as lib/environment.ts allows. */
 const MOST_DAYS = 36_500;
 
+const ACCOUNTS = 'must be at most 20 account ids of 12 digits, separated by commas';
+
 /** On the command line every value is text; in cdk.json it may be a number or a boolean. */
 const days = z.preprocess(
   (value) => (typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : value),
@@ -42,6 +44,13 @@ export const RekeySettings = z
         )
         .optional(),
       manageApiGatewayAccount: flag.default(false),
+      consumerAccounts: z
+        .preprocess(
+          // `-c` has text only.
+          (value) => (typeof value === 'string' ? value.split(',').map((account) => account.trim()) : value),
+          z.array(z.string(ACCOUNTS).regex(/^\d{12}$/, ACCOUNTS), ACCOUNTS).max(20, ACCOUNTS),
+        )
+        .default([]),
     },
     { error: (issue) => (issue.code === 'unrecognized_keys' ? 'is not a property of Rekey' : undefined) },
   )

@@ -15,6 +15,7 @@ describe("the properties of the product's stack", () => {
       retentionDays: 90,
       eventRetentionDays: 400,
       manageApiGatewayAccount: false,
+      consumerAccounts: [],
     });
   });
 

@@ -1,5 +1,6 @@
 import { supported as apiGateway } from './api-gateway/index.ts';
 import { supported as dynamoDb } from './dynamodb/index.ts';
+import { supported as eventSources } from './event-sources/index.ts';
 import { supported as lambda } from './lambda/supported.ts';
 import type { Supported } from './resource.ts';
 import { supported as sqs } from './sqs/index.ts';
@@ -35,6 +36,7 @@ export function allSupported(types: Iterable<string>): Supported {
     ...apiGateway,
     ...dynamoDb,
     ...sqs,
+    ...eventSources,
     ...Object.fromEntries(custom.map((type) => [type, { properties: { '*': 'used' as const } }])),
   };
 }

@@ -14,6 +14,7 @@ import { dynamoDbService } from './dynamodb/service.ts';
 import { evaluatePolicies } from './iam.ts';
 import { forgetLogs, startLambda } from './lambda/service.ts';
 import type { DeployedResource, WithoutEffect } from './resource.ts';
+import { startSqs } from './sqs/index.ts';
 import { lockStateDir, readState, writePrivate } from './state-file.ts';
 import { allSupported, isCustomResource } from './supported.ts';
 
@@ -93,7 +94,10 @@ export async function startStack(options: {
   const directory = typeof assemblyDir === 'string' ? assemblyDir : await step('cdk synth', assemblyDir);
   const { stacks, checked } = await step('templates read and checked', () => {
     const found = readAssembly(directory, world);
-    return { stacks: found, checked: checkDeployment(found, world, allSupported) };
+    return {
+      stacks: found,
+      checked: checkDeployment(found, { ...world, aws: 'http://127.0.0.1' }, allSupported),
+    };
   });
   const apiCount = checked.resources.filter(({ type }) => type === 'AWS::ApiGateway::RestApi').length;
   for (let each = port + 1; port > 0 && each <= port + apiCount; each += 1) await checkPort(each);
@@ -119,7 +123,9 @@ export async function startStack(options: {
   const dataIsNew = await step('tables', () => makeTables(engine.endpoint, checked.resources, fresh));
   const resources: DeployedResource[] = [];
   // Each service of AWS that functions can reach plugs in here.
-  const awsServices: AwsService[] = [dynamoDbService({ engine: engine.endpoint, ...world })];
+  const sqs = startSqs({ resources, stateDir, fresh, clock, ...world });
+  running.defer(() => sqs.close());
+  const awsServices: AwsService[] = [dynamoDbService({ engine: engine.endpoint, ...world }), sqs];
   const front = await startAwsFront({
     services: awsServices,
     principals: (accessKeyId) => lambda.principal(accessKeyId),
@@ -155,7 +161,8 @@ export async function startStack(options: {
   describeRestApis({ resources: checked.resources, ...services });
 
   const outputs = await step('functions, roles and custom resources', () =>
-    deploy(stacks, world, resources, async (resource, definition) => {
+    deploy(stacks, { ...world, aws: front.endpoint }, resources, async (resource, definition) => {
+      if (resource.type === 'AWS::SQS::Queue') sqs.add(resource);
       if (resource.type === 'AWS::Lambda::Function') lambda.add(resource, assetsOf(stacks, resource.stack));
       if (!isCustomResource(resource.type)) return undefined;
       return customResources.apply({
@@ -177,13 +184,14 @@ export async function startStack(options: {
     return served;
   });
   await customResources.cleanUp();
+  sqs.connect();
 
   const tables = checked.resources.filter(({ type }) => type.startsWith('AWS::DynamoDB::'));
   const sweep = async (): Promise<void> => {
     await sweepTtl({ endpoint: engine.endpoint, resources: tables, now: clock.now() });
   };
   const controlPort = port === 0 ? 0 : port + apiCount;
-  const control = await serveControl({ port: controlPort, clock, lambda, afterMove: sweep }).catch(
+  const control = await serveControl({ port: controlPort, clock, lambda, sqs, afterMove: sweep }).catch(
     portProblem(controlPort),
   );
   running.defer(() => control.close());

@@ -2,6 +2,7 @@ import { supported as apiGateway } from './api-gateway/index.ts';
 import { supported as dynamoDb } from './dynamodb/index.ts';
 import { supported as lambda } from './lambda/supported.ts';
 import type { Supported } from './resource.ts';
+import { supported as sqs } from './sqs/index.ts';
 
 const label = { noEffect: 'a label for people' };
 const noCloudWatch = { noEffect: 'there is no CloudWatch on a laptop' };
@@ -33,6 +34,7 @@ export function allSupported(types: Iterable<string>): Supported {
     ...lambda,
     ...apiGateway,
     ...dynamoDb,
+    ...sqs,
     ...Object.fromEntries(custom.map((type) => [type, { properties: { '*': 'used' as const } }])),
   };
 }

@@ -1,4 +1,5 @@
 import { supported as apiGateway } from './api-gateway/index.ts';
+import { supported as apiGatewayV2 } from './api-gateway-v2/index.ts';
 import { supported as dynamoDb } from './dynamodb/index.ts';
 import { supported as eventSources } from './event-sources/index.ts';
 import { supported as lambda } from './lambda/supported.ts';
@@ -34,6 +35,7 @@ export function allSupported(types: Iterable<string>): Supported {
     ...withoutEffect,
     ...lambda,
     ...apiGateway,
+    ...apiGatewayV2,
     ...dynamoDb,
     ...sqs,
     ...eventSources,

@@ -145,6 +145,9 @@ describe('the functions', () => {
       RevokeKey: and(retention),
       ListLineage: and(),
       VerifyKey: and(prefix),
+      ListKeyEvents: and(),
+      ListEvents: and(),
+      ListEventTypes: and(),
     });
   });
 

@@ -1,5 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import { keyPrefix, lifetimeSettings, retentionDays, tableName } from '../../lib/environment.ts';
+import {
+  eventRetentionDays,
+  keyPrefix,
+  lifetimeSettings,
+  retentionDays,
+  tableName,
+} from '../../lib/environment.ts';
 
 const env = {
   REKEY_TABLE_NAME: 'Rekey-Table',
@@ -15,6 +21,7 @@ const readAll = (variables: Record<string, string | undefined>) => [
   keyPrefix(variables),
   lifetimeSettings(variables),
   retentionDays(variables),
+  eventRetentionDays(variables),
 ];
 
 describe('the environment', () => {
@@ -24,6 +31,7 @@ describe('the environment', () => {
       'rk',
       { default_lifetime_days: 90, max_lifetime_days: 365, allow_never_expiring: false },
       30,
+      400,
     ]);
   });
 

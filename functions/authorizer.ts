@@ -1,7 +1,7 @@
 import type { APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
 import { authorize } from '../lib/authorizer.ts';
 import { createDynamoDbCall } from '../lib/dynamodb-http.ts';
-import { keyPrefix, tableName } from '../lib/environment.ts';
+import { eventRetentionDays, keyPrefix, tableName } from '../lib/environment.ts';
 import { createKeyReader } from '../lib/key-reader.ts';
 import { createRouteReader } from '../lib/route-reader.ts';
 
@@ -9,7 +9,7 @@ const call = createDynamoDbCall();
 const table = tableName();
 
 const dependencies = {
-  reader: createKeyReader({ table, call }),
+  reader: createKeyReader({ table, call, eventRetentionDays: eventRetentionDays() }),
   readRoutes: createRouteReader({ table, call }),
   now: Date.now,
   prefix: keyPrefix(),

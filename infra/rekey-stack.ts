@@ -8,6 +8,7 @@ import {
   AttributeType,
   BillingMode,
   ProjectionType,
+  StreamViewType,
   Table,
   TableEncryption,
 } from 'aws-cdk-lib/aws-dynamodb';
@@ -19,7 +20,7 @@ import { operations } from '../lib/operations/index.ts';
 import { BY_LINEAGE, BY_OWNER, tableLayout } from '../lib/table-layout.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
 import type { RekeySettings } from './settings.ts';
-import { indexAccess, itemAccess } from './table-access.ts';
+import { eventRecording, indexAccess, itemAccess } from './table-access.ts';
 import { TypeScriptFunction } from './typescript-function.ts';
 
 export interface RekeyStackProps extends StackProps {
@@ -35,13 +36,19 @@ interface Needs {
   access: PolicyStatement[];
 }
 
-/** What every conditional write of a key names. */
-const KEY_STATE = ['pk', 'sk', 'revoked_at'];
-/** What the writes of a key name, by what they do: their conditions, and what they set. */
-const FIRST_USE = [...KEY_STATE, 'digest', 'first_used_at'];
-const NEW_SECRET = [...KEY_STATE, 'digest', 'first_used_at', 'hint', 'version'];
-const CHANGE = [...KEY_STATE, 'expires_at', 'metadata', 'name', 'scopes', 'ttl', 'version'];
-const REVOCATION = [...KEY_STATE, 'revoked_reason', 'ttl', 'version'];
+/**
+ * What every write of a key names: its conditions, and the attributes of the event beside it. AWS does not say
+ * whether a transaction's update is judged by its own attributes or by those of all its parts.
+ */
+const KEY_STATE = [
+  ...['pk', 'sk', 'revoked_at', 'first_used_at', 'version'],
+  ...['event', 'event_type', 'event_owner_id', 'event_day', 'ttl'],
+];
+/** What the writes of a key name, by what they do. */
+const FIRST_USE = [...KEY_STATE, 'digest'];
+const NEW_SECRET = [...KEY_STATE, 'digest', 'hint'];
+const CHANGE = [...KEY_STATE, 'expires_at', 'metadata', 'name', 'scopes'];
+const REVOCATION = [...KEY_STATE, 'revoked_reason'];
 
 /**
  * Four calls to the table, of which each gives up after 6 s (lib/table-client.ts): a function then still answers 503
@@ -89,7 +96,10 @@ export class RekeyStack extends Stack {
         description,
         entry: entryOf(name),
         environment: Object.assign(
-          { REKEY_TABLE_NAME: table.tableName },
+          {
+            REKEY_TABLE_NAME: table.tableName,
+            REKEY_EVENT_RETENTION_DAYS: String(settings.eventRetentionDays),
+          },
           ...needs.settings.map((setting) => settingVariables[setting]),
         ),
         access: needs.access,
@@ -103,10 +113,12 @@ export class RekeyStack extends Stack {
         access: [
           itemAccess(table, ['GetItem'], ['key_*', 'routes_*']),
           itemAccess(table, ['UpdateItem'], ['key_*'], FIRST_USE),
+          eventRecording(table),
         ],
       },
-      // Three calls to the table of at most 1.5 s each; processor time, and so the cold start, comes with memory.
-      { timeout: Duration.seconds(5), memorySize: 1024 },
+      // A decision makes one call to the table of at most 1.5 s, and with a first use three; that races now and then.
+      // Processor time, and so the cold start, comes with memory.
+      { timeout: Duration.seconds(10), memorySize: 1024 },
     );
     const registerRoutes = lambda(
       'register-routes',
@@ -118,7 +130,7 @@ export class RekeyStack extends Stack {
       'Makes an API key that may do everything; only AWS credentials reach it',
       {
         settings: ['prefix', 'lifetimes', 'retention'],
-        access: [itemAccess(table, ['GetItem', 'PutItem'], ['key_*'])],
+        access: [itemAccess(table, ['GetItem', 'PutItem'], ['key_*']), eventRecording(table)],
       },
     );
 
@@ -185,19 +197,23 @@ function operationNeeds(table: Table): Record<string, Needs> {
   const change = (attributes?: string[]) => itemAccess(table, ['UpdateItem'], ['key_*'], attributes);
   // A retry finds its first request, and replaces the secret of the key that was made.
   const mint = itemAccess(table, ['GetItem', 'PutItem'], ['idempotency_*', 'key_*']);
+  const record = eventRecording(table);
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
   return {
-    'create-key': { settings: ['prefix', 'lifetimes', 'retention'], access: [mint, change(NEW_SECRET)] },
+    'create-key': {
+      settings: ['prefix', 'lifetimes', 'retention'],
+      access: [mint, change(NEW_SECRET), record],
+    },
     'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER), signCursors] },
     'get-key': { settings: [], access: [read] },
-    'update-key': { settings: ['lifetimes', 'retention'], access: [read, change(CHANGE)] },
-    // Not by attributes: AWS does not say whether a transaction's update is judged by its own or by those of its puts.
-    'rotate-key': { settings: ['prefix', 'lifetimes', 'retention'], access: [mint, change()] },
-    'revoke-key': { settings: ['retention'], access: [read, change(REVOCATION)] },
+    'update-key': { settings: ['lifetimes', 'retention'], access: [read, change(CHANGE), record] },
+    // Not by attributes: its transaction puts a whole key.
+    'rotate-key': { settings: ['prefix', 'lifetimes', 'retention'], access: [mint, change(), record] },
+    'revoke-key': { settings: ['retention'], access: [read, change(REVOCATION), record] },
     'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE), signCursors] },
     'verify-key': {
       settings: ['prefix'],
-      access: [read, change(FIRST_USE)],
+      access: [read, change(FIRST_USE), record],
     },
   };
 }
@@ -217,6 +233,8 @@ function keyTable(stack: Stack, production: boolean): Table {
     // The account's own aws/dynamodb key, rather than one that AWS owns: its use shows in CloudTrail. The roles
     // need no permission for it, and nobody can delete it, as a key of our own could be with all that it protects.
     encryption: TableEncryption.AWS_MANAGED,
+    // What is recorded goes from here to the bus.
+    stream: StreamViewType.NEW_IMAGE,
     pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
     deletionProtection: production,
     removalPolicy: production ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
@@ -226,8 +244,9 @@ function keyTable(stack: Stack, production: boolean): Table {
       indexName: index.name,
       partitionKey: attribute(index.partitionKey),
       sortKey: attribute(index.sortKey),
-      projectionType: ProjectionType.INCLUDE,
-      nonKeyAttributes: tableLayout.projected(index),
+      ...(typeof index.projection === 'string'
+        ? { projectionType: ProjectionType[index.projection] }
+        : { projectionType: ProjectionType.INCLUDE, nonKeyAttributes: index.projection }),
     });
   }
   return table;

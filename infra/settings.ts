@@ -33,6 +33,7 @@ export const RekeySettings = z
       maxLifetimeDays: days.default(365),
       allowNeverExpiring: flag.default(false),
       retentionDays: days.default(90),
+      eventRetentionDays: days.default(400),
       alarmTopicArn: z
         .string('must be the ARN of an SNS topic')
         .regex(

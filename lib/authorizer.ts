@@ -1,11 +1,13 @@
 import type { APIGatewayAuthorizerResult, APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
 import { decideAccess } from './access.ts';
 import { extractKey } from './credentials.ts';
+import { requestOrigin } from './event.ts';
 import { digestOf, parseKey } from './key-format.ts';
 import type { KeyFacts, KeyReader } from './key-reader.ts';
 import { policyFor } from './policy.ts';
 import type { RouteReader } from './route-reader.ts';
 import { requiredScopes } from './routes.ts';
+import { withoutKeys } from './secret-text.ts';
 
 export type Log = (line: Record<string, unknown>) => void;
 
@@ -25,6 +27,9 @@ const METHOD_ARN =
 
 /** Printable ASCII without the quote and the backslash: a gateway response's template escapes nothing. */
 const JSON_SAFE = /^[ !#-[\]-~]*$/;
+
+/** How often a first use is written when the key changes at the same time. */
+const MOST_FIRST_USES = 3;
 
 const UNDECLARED =
   'This route declares no scopes, so nobody may call it. Declare its scopes, or that it is public, and deploy the API again.';
@@ -147,23 +152,16 @@ const decide = async (
     return { key: record };
   };
 
-  const first = judge(key);
-  if ('refusal' in first) return first.refusal;
-  if (first.key.first_used_at !== null) return allow(first.key, request);
-
-  // Awaited: until this is written, a retry of the request that made the key may still replace its secret.
-  const noted = await reader.markFirstUse(first.key.id, digest, new Date(now()).toISOString());
-  if (noted) return allow(first.key, request);
-
-  const second = judge(await reader.getKey(first.key.id));
-  if ('refusal' in second) return second.refusal;
-  if (second.key.first_used_at === null) throw new Error('the first use was not written, by nobody');
-  return allow(second.key, request);
+  let verdict = judge(key);
+  for (let tries = 1; 'key' in verdict && verdict.key.first_used_at === null; tries++) {
+    if (tries > MOST_FIRST_USES) throw new Error('the first use could not be written');
+    // Awaited: until this is written, a retry of the request that made the key may still replace its secret.
+    const origin = requestOrigin(verdict.key.id, now(), event.requestContext);
+    if (await reader.markFirstUse(verdict.key.id, digest, origin)) break;
+    verdict = judge(await reader.getKey(verdict.key.id));
+  }
+  return 'refusal' in verdict ? verdict.refusal : allow(verdict.key, request);
 };
-
-/** An error of ours or of a library may quote what it was given; a key is never logged. */
-const withoutKeys = (text: string): string =>
-  text.replace(/[a-z]{2,12}_(?:live|test)_[0-9A-Za-z]+/g, '[key]').slice(0, 500);
 
 /**
  * Decides one request to a protected REST API (a REQUEST authorizer, without caching).
@@ -190,7 +188,8 @@ export async function authorize(
       event: 'authorizer_failed',
       error: String(name),
       code: code === undefined ? undefined : String(code),
-      message: withoutKeys(String(message)),
+      // It may quote what it was given.
+      message: withoutKeys(String(message)).slice(0, 500),
       api_id: event?.requestContext?.apiId,
       request_id: event?.requestContext?.requestId,
     });

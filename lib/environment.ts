@@ -48,3 +48,8 @@ export function lifetimeSettings(env: Variables = process.env): LifetimeSettings
 export function retentionDays(env: Variables = process.env): number {
   return days(env, 'REKEY_RETENTION_DAYS');
 }
+
+/** `REKEY_EVENT_RETENTION_DAYS`: how long an event is kept. */
+export function eventRetentionDays(env: Variables = process.env): number {
+  return days(env, 'REKEY_EVENT_RETENTION_DAYS');
+}

@@ -1,9 +1,5 @@
 import type { Problem } from './problem.ts';
-
-/** The text of a key, whole or cut, of whatever prefix. */
-const KEY_LIKE = /[a-z]{2,12}_(?:live|test)_[0-9A-Za-z]{8,}/g;
-
-const withoutKeys = (text: string): string => text.replace(KEY_LIKE, '[secret]');
+import { withoutKeys } from './secret-text.ts';
 
 const causeOf = (cause: unknown): Record<string, unknown> | undefined => {
   if (cause === undefined) return undefined;

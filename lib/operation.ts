@@ -6,6 +6,7 @@ import type { APIGatewayProxyEvent, APIGatewayProxyResult, Context } from 'aws-l
 import { z } from 'zod';
 import { KeyId } from './api-key.schema.ts';
 import { logProblem } from './error-log.ts';
+import { requestOrigin } from './event.ts';
 import type { Operation } from './operations/definition.ts';
 import {
   InternalError,
@@ -139,13 +140,16 @@ export function serve(
   const parseJson = httpJsonBodyParser();
 
   const handler = async (event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> => {
+    const caller = principalOf(event);
+    const now = Date.now();
     const answer = await operation.run({
-      caller: principalOf(event),
+      caller,
       id: idOf(operation, event),
       query: queryOf(operation, event),
       body: bodyOf(operation, event.body),
       idempotency_key: idempotencyKeyOf(operation, event),
-      now: Date.now(),
+      now,
+      origin: requestOrigin(caller.key_id, now, event.requestContext),
     });
     return {
       statusCode: operation.answer.status,

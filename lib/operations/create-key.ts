@@ -65,7 +65,7 @@ export const createKey = defineOperation({
     answer: { key: exampleSecret, api_key: exampleKey },
   },
   async run(request) {
-    const { caller, body, now } = request;
+    const { caller, body, now, origin } = request;
     const environment = body.environment ?? caller.environment;
     demandOwner(caller, body);
     demandEnvironment(caller, { environment });
@@ -89,10 +89,10 @@ export const createKey = defineOperation({
           now,
           { key_prefix: keyPrefix(), retention_days: retentionDays() },
         );
-        const record = await keyTable.createKey(made.record, claim);
+        const record = await keyTable.createKey(made.record, origin, claim);
         return record === 'taken' ? record : { key: made.key, record };
       },
-      again: (earlier) => makeAgain(caller, earlier, now),
+      again: (earlier) => makeAgain(caller, earlier, origin),
     });
     return { key: key.reveal(), api_key: publicKey(record, now) };
   },

@@ -63,7 +63,7 @@ export const rotateKey = defineOperation({
     answer: { key: exampleSecret, api_key: exampleSuccessor, previous: exampleRotatedKey },
   },
   async run(request) {
-    const { caller, id, body, now } = request;
+    const { caller, id, body, now, origin } = request;
     const settings = { ...lifetimeSettings(), retention_days: retentionDays() };
     const seen = await visibleKey(caller, id);
     demandOwner(caller, seen);
@@ -87,12 +87,13 @@ export const rotateKey = defineOperation({
               successor: { ...successor, id: successorId, digest, hint, created_by: caller.key_id },
             };
           },
+          origin,
           claim,
         );
         return rotated === 'taken' ? rotated : { key, ...rotated };
       },
       again: async (earlier) => {
-        const { key, record } = await makeAgain(caller, earlier, now);
+        const { key, record } = await makeAgain(caller, earlier, origin);
         return { key, successor: record, previous: await visibleKey(caller, id) };
       },
     });

@@ -46,10 +46,12 @@ export const updateKey = defineOperation({
     body: { name: 'Billing worker', scopes: ['orders:read', 'orders:write'] },
     answer: { api_key: exampleKey },
   },
-  async run({ caller, id, body, now }) {
+  async run({ caller, id, body, now, origin }) {
     const settings = { ...lifetimeSettings(), retention_days: retentionDays() };
-    const record = await keyTable.updateKey(await visibleKey(caller, id), (seen) =>
-      decideChange(seen, body, caller, now, settings),
+    const record = await keyTable.updateKey(
+      await visibleKey(caller, id),
+      (seen) => decideChange(seen, body, caller, now, settings),
+      origin,
     );
     return { api_key: publicKey(record, now) };
   },

@@ -10,7 +10,7 @@ import { startEngine as startDynamoDb } from '../../local/dynamodb/engine.ts';
 /** Hundreds of writes are done in a second or two, but not on a machine that has other work. */
 jest.setTimeout(60_000);
 
-/** A DynamoDB engine of its own with the table and both its indexes. */
+/** A DynamoDB engine of its own with the table and all its indexes. */
 export interface Engine {
   endpoint: string;
   table: KeyTable;
@@ -37,7 +37,8 @@ const attributesOf = () => {
     tableLayout.sortKey,
     ...tableLayout.indexes.flatMap((index) => [index.partitionKey, index.sortKey]),
   ];
-  return keys.map(({ name, type }) => ({ AttributeName: name, AttributeType: type }));
+  const types = new Map(keys.map(({ name, type }) => [name, type]));
+  return [...types].map(([AttributeName, AttributeType]) => ({ AttributeName, AttributeType }));
 };
 
 const keySchema = (index: { partitionKey: { name: string }; sortKey: { name: string } }) => [
@@ -62,7 +63,10 @@ export async function startEngine(): Promise<Engine> {
       GlobalSecondaryIndexes: tableLayout.indexes.map((index) => ({
         IndexName: index.name,
         KeySchema: keySchema(index),
-        Projection: { ProjectionType: 'INCLUDE', NonKeyAttributes: tableLayout.projected(index) },
+        Projection:
+          typeof index.projection === 'string'
+            ? { ProjectionType: index.projection }
+            : { ProjectionType: 'INCLUDE', NonKeyAttributes: index.projection },
       })),
     }),
   );

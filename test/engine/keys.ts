@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { ScanCommand } from '@aws-sdk/lib-dynamodb';
 import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
 import { ttlOf } from '../../lib/api-key.ts';
+import type { Origin } from '../../lib/event.ts';
 import { mintKey, newKeyId } from '../../lib/key-format.ts';
 import { decideRotation, type RotationRequest } from '../../lib/rotation.ts';
 import type { KeyTable } from '../../lib/table-client.ts';
@@ -19,6 +20,15 @@ export const DAY = 24 * HOUR;
 
 export const instant = (ms: number): string => new Date(ms).toISOString();
 export const newDigest = (): string => randomBytes(32).toString('hex');
+
+/** Where a change comes from that a test makes. */
+export const by = (now = NOW + HOUR): Origin => ({
+  actor: 'key_0000000000000000000001',
+  now,
+  request_id: 'request-1',
+  source_ip: '192.0.2.1',
+  user_agent: 'test',
+});
 
 /** A key of 30 days, made at NOW, that nothing has happened to. */
 export function aKey(facts: Partial<ApiKeyRecord> = {}): ApiKeyRecord {

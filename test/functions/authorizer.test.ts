@@ -89,7 +89,12 @@ describe('the authorizer as it is deployed', () => {
       ok({ Item: item })(response, socket, body);
     });
     try {
-      const env = { ...table.env, REKEY_TABLE_NAME: 'keys', REKEY_KEY_PREFIX: 'rk' };
+      const env = {
+        ...table.env,
+        REKEY_TABLE_NAME: 'keys',
+        REKEY_KEY_PREFIX: 'rk',
+        REKEY_EVENT_RETENTION_DAYS: '400',
+      };
       const event = authorizerEvent({
         headers: { 'x-api-key': [key.reveal()] },
         routesHash: routesHash(routes),

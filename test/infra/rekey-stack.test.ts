@@ -1,5 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
-import { BY_LINEAGE, BY_OWNER } from '../../lib/table-layout.ts';
+import {
+  BY_DUE,
+  BY_LINEAGE,
+  BY_OWNER,
+  EVENTS_BY_DAY,
+  EVENTS_BY_OWNER,
+  WEBHOOKS_BY_OWNER,
+} from '../../lib/table-layout.ts';
 import { ofType, resourcesOf, synthesize } from './synthesize.ts';
 
 const production = synthesize();
@@ -45,10 +52,27 @@ describe('the table', () => {
     });
   });
 
+  it('streams what is written, for the bus', () => {
+    expect(tableOf(production).Properties.StreamSpecification).toEqual({ StreamViewType: 'NEW_IMAGE' });
+  });
+
   it('has indexes without anything secret or internal', () => {
     const indexes = tableOf(production).Properties.GlobalSecondaryIndexes;
-    expect(indexes.map(({ IndexName }: { IndexName: string }) => IndexName)).toEqual([BY_OWNER, BY_LINEAGE]);
-    for (const { Projection } of indexes) {
+    const projections = Object.fromEntries(
+      indexes.map(({ IndexName, Projection }: { IndexName: string; Projection: object }) => [
+        IndexName,
+        Projection,
+      ]),
+    );
+    expect(projections).toEqual({
+      [BY_OWNER]: expect.anything(),
+      [BY_LINEAGE]: expect.anything(),
+      [EVENTS_BY_OWNER]: { ProjectionType: 'INCLUDE', NonKeyAttributes: ['event'] },
+      [EVENTS_BY_DAY]: { ProjectionType: 'INCLUDE', NonKeyAttributes: ['event'] },
+      [BY_DUE]: { ProjectionType: 'KEYS_ONLY' },
+      [WEBHOOKS_BY_OWNER]: { ProjectionType: 'ALL' },
+    });
+    for (const Projection of [projections[BY_OWNER], projections[BY_LINEAGE]]) {
       expect(Projection.ProjectionType).toBe('INCLUDE');
       for (const hidden of ['digest', 'version', 'ttl', 'status']) {
         expect(Projection.NonKeyAttributes).not.toContain(hidden);
@@ -81,7 +105,7 @@ describe('the functions', () => {
   it('have time to answer before API Gateway or the authorizer’s caller gives up', () => {
     for (const template of everyTemplate) {
       for (const [id, { Properties }] of ofType(resourcesOf(template), 'AWS::Lambda::Function')) {
-        if (id.startsWith('Authorizer')) expect(Properties.Timeout).toBe(5);
+        if (id.startsWith('Authorizer')) expect(Properties.Timeout).toBe(10);
         else expect(Properties.Timeout).toBeLessThan(29);
       }
     }
@@ -107,7 +131,8 @@ describe('the functions', () => {
     const names = Object.fromEntries(
       Object.entries(environments()).map(([id, variables]) => [id, Object.keys(variables).toSorted()]),
     );
-    const and = (...more: string[][]) => [...more.flat(), 'REKEY_TABLE_NAME'].toSorted();
+    const and = (...more: string[][]) =>
+      [...more.flat(), 'REKEY_EVENT_RETENTION_DAYS', 'REKEY_TABLE_NAME'].toSorted();
     expect(names).toEqual({
       Authorizer: and(prefix),
       RegisterRoutes: and(),
@@ -137,6 +162,7 @@ describe('the functions', () => {
       REKEY_MAX_LIFETIME_DAYS: '60',
       REKEY_ALLOW_NEVER_EXPIRING: 'true',
       REKEY_RETENTION_DAYS: '7',
+      REKEY_EVENT_RETENTION_DAYS: '400',
     });
   });
 });

@@ -13,6 +13,7 @@ describe("the properties of the product's stack", () => {
       maxLifetimeDays: 365,
       allowNeverExpiring: false,
       retentionDays: 90,
+      eventRetentionDays: 400,
       manageApiGatewayAccount: false,
     });
   });

@@ -50,8 +50,8 @@ const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
         if (state instanceof Error) throw state;
         return wanted === id ? state : undefined;
       },
-      markFirstUse: async (key_id, digest, at) => {
-        calls.push(`markFirstUse ${key_id} ${digest} ${at}`);
+      markFirstUse: async (key_id, digest, { now }) => {
+        calls.push(`markFirstUse ${key_id} ${digest} ${new Date(now).toISOString()}`);
         return noted;
       },
     },
@@ -405,7 +405,7 @@ describe('anything unexpected', () => {
   it('does not bring the key into the log', async () => {
     const a = authorizer(new Error(`cannot read ${KEY}`));
     await expect(a.ask()).rejects.toThrow('The authorizer could not decide');
-    expect(JSON.stringify(a.lines)).toContain('cannot read [key]');
+    expect(JSON.stringify(a.lines)).toContain('cannot read [secret]');
     expect(JSON.stringify(a.lines)).not.toContain(KEY.slice(20));
   });
 

@@ -8,6 +8,7 @@ const env = {
   REKEY_MAX_LIFETIME_DAYS: '365',
   REKEY_ALLOW_NEVER_EXPIRING: 'false',
   REKEY_RETENTION_DAYS: '30',
+  REKEY_EVENT_RETENTION_DAYS: '400',
 };
 const readAll = (variables: Record<string, string | undefined>) => [
   tableName(variables),

@@ -1,4 +1,4 @@
-import { DynamoDBDocumentClient, GetCommand, UpdateCommand } from '@aws-sdk/lib-dynamodb';
+import { DynamoDBDocumentClient, GetCommand, TransactWriteCommand } from '@aws-sdk/lib-dynamodb';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { mockClient } from 'aws-sdk-client-mock';
 import { newKey } from '../../../lib/new-key.ts';
@@ -16,6 +16,7 @@ beforeEach(() => {
   Object.assign(process.env, {
     AWS_REGION: 'us-east-1',
     REKEY_TABLE_NAME: 'keys',
+    REKEY_EVENT_RETENTION_DAYS: '400',
     REKEY_KEY_PREFIX: 'rk',
   });
 });
@@ -42,9 +43,10 @@ const aKey = (facts: object = {}) => {
   return { key: key.reveal(), item: { pk: record.id, sk: 'api_key', ...record, ...facts } };
 };
 const verify = (key: string) => call(verifyKey, { json: { key } });
-const refused = Object.assign(new Error('The conditional request failed'), {
-  name: 'ConditionalCheckFailedException',
+const refused = Object.assign(new Error('Transaction cancelled'), {
+  name: 'TransactionCanceledException',
   $metadata: { httpStatusCode: 400 },
+  CancellationReasons: [{ Code: 'ConditionalCheckFailed' }, { Code: 'None' }],
 });
 
 describe('verify-key', () => {
@@ -52,7 +54,7 @@ describe('verify-key', () => {
     const { key, item } = aKey();
     const revoked = { ...item, revoked_at: new Date().toISOString() };
     dynamodb.on(GetCommand).resolvesOnce({ Item: item }).resolves({ Item: revoked });
-    dynamodb.on(UpdateCommand).rejects(refused);
+    dynamodb.on(TransactWriteCommand).rejects(refused);
     expect((await verify(key)).body).toMatchObject({ valid: false, code: 'revoked' });
   });
 
@@ -62,7 +64,7 @@ describe('verify-key', () => {
       .on(GetCommand)
       .resolvesOnce({ Item: item })
       .resolves({ Item: { ...item, digest: 'f'.repeat(64) } });
-    dynamodb.on(UpdateCommand).rejects(refused);
+    dynamodb.on(TransactWriteCommand).rejects(refused);
     expect((await verify(key)).body).toEqual({ valid: false, code: 'not_found', missing_scopes: [] });
   });
 
@@ -71,7 +73,7 @@ describe('verify-key', () => {
     dynamodb.on(GetCommand).resolves({ Item: item });
     expect((await verify(key)).body.code).toBe('valid');
     expect(dynamodb.commandCalls(GetCommand)[0]!.args[0].input.ConsistentRead).toBe(true);
-    expect(dynamodb.commandCalls(UpdateCommand)).toHaveLength(0);
+    expect(dynamodb.commandCalls(TransactWriteCommand)).toHaveLength(0);
   });
 
   it('does not look for what cannot be a key', async () => {
@@ -83,7 +85,7 @@ describe('verify-key', () => {
     const { key, item } = aKey();
     dynamodb.on(GetCommand).resolves({ Item: item });
     dynamodb
-      .on(UpdateCommand)
+      .on(TransactWriteCommand)
       .rejects(Object.assign(new Error(`slow down ${key}`), { name: 'ThrottlingException' }));
     const answer = await verify(key);
     expect(answer).toMatchObject({ status: 503, body: { type: 'urn:rekey:problem:unavailable' } });

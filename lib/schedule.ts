@@ -4,8 +4,8 @@ import type { ApiKeyRecord } from './api-key.schema.ts';
 /** What a key's future depends on: its own facts, and where its stack's settings take their place. */
 export type Scheduled = Pick<
   ApiKeyRecord,
-  'id' | 'created_at' | 'expires_at' | 'rotated_at' | 'revoked_at'
-> & { notify_days_before: readonly number[] | null; swept_until: string | null };
+  'id' | 'created_at' | 'expires_at' | 'rotated_at' | 'revoked_at' | 'notify_days_before' | 'swept_until'
+>;
 
 /** `notify_days_before`: for keys that have no list of their own; none is no notices. */
 export interface ScheduleSettings {
@@ -21,15 +21,15 @@ export interface ScheduleSettings {
 export type Action = { at: string } & ({ type: 'notice'; step: number } | { type: 'expire' });
 
 /** Where a key stands in the index `by_due`; undefined, so that a write removes it, when nothing is ahead. */
-export interface Due {
-  due_shard: string | undefined;
-  next_action_at: string | undefined;
-}
+export type Due = Required<{ [Name in 'due_shard' | 'next_action_at']: ApiKeyRecord[Name] }>;
 
 const MS_PER_DAY = 86_400_000;
 /** A partition of an index takes 1,000 writes a second; a sweep asks each shard for itself. */
 const KEY_SHARDS = 8;
 export const keyShards: readonly string[] = Array.from({ length: KEY_SHARDS }, (_, shard) => `key_${shard}`);
+
+/** For a key with nothing ahead. */
+export const NOTHING_DUE: Due = { due_shard: undefined, next_action_at: undefined };
 
 const instant = (ms: number): string => new Date(ms).toISOString();
 
@@ -73,10 +73,91 @@ export function nextAction(record: Scheduled, settings: ScheduleSettings): Actio
   return actionsOf(record, settings).find(({ at }) => swept_until === null || at > swept_until);
 }
 
-/** What every write that moves a key's future sets, or removes, in the same write. */
-export function dueOf(record: Scheduled, settings: ScheduleSettings): Due {
+/**
+ * What every write that moves a key's future sets, or removes, in the same write. An action whose time has passed is
+ * due from `now` on: it is not late before anyone could have done it.
+ *
+ * @param now epoch milliseconds
+ */
+export function dueOf(record: Scheduled, settings: ScheduleSettings, now: number): Due {
   const next = nextAction(record, settings);
-  return { due_shard: next && shardOf(record.id), next_action_at: next?.at };
+  if (!next) return NOTHING_DUE;
+  return {
+    due_shard: shardOf(record.id),
+    next_action_at: instant(Math.max(now, Date.parse(next.at))),
+  };
+}
+
+/**
+ * What a change does to the schedule of a key. A new end has its own notices, so it begins anew.
+ *
+ * @param now epoch milliseconds
+ */
+export function reschedule(
+  record: Scheduled,
+  change: Partial<Scheduled>,
+  settings: ScheduleSettings,
+  now: number,
+): Due & Pick<Scheduled, 'swept_until'> {
+  const after = { ...record, ...change };
+  const swept_until = after.expires_at === record.expires_at ? record.swept_until : null;
+  return { swept_until, ...dueOf({ ...after, swept_until }, settings, now) };
+}
+
+/** What a sweep writes to a key, and the event that goes with it. */
+export interface DueStep {
+  changes: Due & Partial<Pick<Scheduled, 'swept_until'>>;
+  /** Absent when the key is only put where it belongs in the index. */
+  event?: {
+    type: 'api_key.expiring' | 'api_key.expired';
+    reason: string | null;
+    data: Record<string, unknown>;
+  };
+}
+
+/**
+ * What is to be done next with a key that a sweep has come to. With an action it is one action: the sweep asks again
+ * until there is none. Without one the key stands in the wrong place of the index, as it does when the stack's days
+ * have changed, and is put right; otherwise it would be found there by every sweep.
+ *
+ * @param now epoch milliseconds
+ * @returns undefined when there is nothing to do, as when another sweep was there first
+ */
+export function decideDue(
+  record: ApiKeyRecord,
+  settings: ScheduleSettings,
+  now: number,
+): DueStep | undefined {
+  const next = nextAction(record, settings);
+  if (!next || Date.parse(next.at) > now) {
+    const due = dueOf(record, settings, now);
+    return due.next_action_at === record.next_action_at && due.due_shard === record.due_shard
+      ? undefined
+      : { changes: due };
+  }
+  const swept_until = next.at;
+  return {
+    changes: { swept_until, ...dueOf({ ...record, swept_until }, settings, now) },
+    event: eventOf(next, record, now),
+  };
+}
+
+function eventOf(action: Action, record: ApiKeyRecord, now: number): NonNullable<DueStep['event']> {
+  if (action.type === 'expire') {
+    return {
+      type: 'api_key.expired',
+      reason: record.rotated_at === null ? null : 'rotated',
+      data: {},
+    };
+  }
+  return {
+    type: 'api_key.expiring',
+    reason: null,
+    data: {
+      days_left: record.expires_at === null ? 0 : daysLeft(record.expires_at, now),
+      notify_days_before: action.step,
+    },
+  };
 }
 
 /**

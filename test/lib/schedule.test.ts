@@ -1,10 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
 import { newKeyId } from '../../lib/key-format.ts';
 import {
   type Action,
   actionsOf,
   daysLeft,
+  decideDue,
   dueOf,
   isEndRecorded,
   keyShards,
@@ -114,22 +116,26 @@ describe('the next action', () => {
   });
 
   it('puts the key into a shard of the index, and takes it out when there is none', () => {
-    expect(dueOf(aKey(), SETTINGS)).toEqual({
+    expect(dueOf(aKey(), SETTINGS, NOW)).toEqual({
       due_shard: expect.stringMatching(/^key_[0-7]$/),
       next_action_at: at(76 * DAY),
     });
     const nothing = { due_shard: undefined, next_action_at: undefined };
-    expect(dueOf(aKey({ swept_until: at(90 * DAY) }), SETTINGS)).toEqual(nothing);
-    expect(dueOf(aKey({ revoked_at: at(0) }), SETTINGS)).toEqual(nothing);
-    expect(dueOf(aKey({ expires_at: null }), SETTINGS)).toEqual(nothing);
+    expect(dueOf(aKey({ swept_until: at(90 * DAY) }), SETTINGS, NOW)).toEqual(nothing);
+    expect(dueOf(aKey({ revoked_at: at(0) }), SETTINGS, NOW)).toEqual(nothing);
+    expect(dueOf(aKey({ expires_at: null }), SETTINGS, NOW)).toEqual(nothing);
+  });
+
+  it('is due from now on when its time has passed before anybody could know', () => {
+    expect(dueOf(aKey(), SETTINGS, NOW + 80 * DAY).next_action_at).toBe(at(80 * DAY));
   });
 
   it('spreads keys that were made together over all shards, and keeps each in its own', () => {
     const counts = new Map<string, number>();
     for (let i = 0; i < 4_000; i++) {
       const key = aKey({ id: newKeyId(NOW) });
-      const { due_shard } = dueOf(key, SETTINGS);
-      expect(dueOf({ ...key, expires_at: at(50 * DAY) }, SETTINGS).due_shard).toBe(due_shard);
+      const { due_shard } = dueOf(key, SETTINGS, NOW);
+      expect(dueOf({ ...key, expires_at: at(50 * DAY) }, SETTINGS, NOW).due_shard).toBe(due_shard);
       counts.set(due_shard!, (counts.get(due_shard!) ?? 0) + 1);
     }
     expect([...counts.keys()].sort()).toEqual(keyShards);
@@ -149,6 +155,51 @@ describe('an end', () => {
     const left = (ms: number) => daysLeft(at(14 * DAY), NOW + ms);
     expect([left(0), left(1), left(DAY), left(13 * DAY), left(13 * DAY + 1)]).toEqual([14, 13, 13, 1, 0]);
     expect([left(14 * DAY), left(90 * DAY)]).toEqual([0, 0]);
+  });
+});
+
+describe('what a sweep does next', () => {
+  const record = (facts: Partial<ApiKeyRecord> = {}): ApiKeyRecord => {
+    const key = { ...aKey(facts), ...facts } as ApiKeyRecord;
+    return { ...key, ...dueOf(key, SETTINGS, NOW), ...facts };
+  };
+  const decide = (facts: Partial<ApiKeyRecord>, day: number, settings = SETTINGS) =>
+    decideDue(record(facts), settings, NOW + day * DAY);
+
+  it('is the notice, with the days that are left', () => {
+    expect(decide({}, 76)).toEqual({
+      changes: { swept_until: at(76 * DAY), due_shard: expect.any(String), next_action_at: at(90 * DAY) },
+      event: { type: 'api_key.expiring', reason: null, data: { days_left: 14, notify_days_before: 14 } },
+    });
+    expect(decide({}, 80.5)?.event?.data).toEqual({ days_left: 9, notify_days_before: 14 });
+    expect(decide({}, 200)?.event?.data).toEqual({ days_left: 0, notify_days_before: 14 });
+  });
+
+  it('is the end, after the notice, and then nothing', () => {
+    expect(decide({ swept_until: at(76 * DAY) }, 90)).toEqual({
+      changes: { swept_until: at(90 * DAY), due_shard: undefined, next_action_at: undefined },
+      event: { type: 'api_key.expired', reason: null, data: {} },
+    });
+    expect(decide({ swept_until: at(90 * DAY) }, 91)).toBeUndefined();
+  });
+
+  it('is the end of a grace, and says so', () => {
+    const rotated = { rotated_at: at(80 * DAY), expires_at: at(81 * DAY) };
+    expect(decide(rotated, 81)?.event).toEqual({ type: 'api_key.expired', reason: 'rotated', data: {} });
+  });
+
+  it('is nothing before its time, or for a key that was revoked or prolonged meanwhile', () => {
+    expect(decide({}, 75)).toBeUndefined();
+    expect(decide({ expires_at: at(120 * DAY) }, 76)).toBeUndefined();
+    expect(decide({ revoked_at: at(0) }, 90)).toBeUndefined();
+  });
+
+  it('is to put a key where it belongs in the index, without an event, when its place is wrong', () => {
+    expect(decide({}, 76, { notify_days_before: [3] })).toEqual({
+      changes: { due_shard: expect.any(String), next_action_at: at(87 * DAY) },
+    });
+    const wrong = { revoked_at: at(0), due_shard: 'key_0', next_action_at: at(0) };
+    expect(decide(wrong, 1)).toEqual({ changes: { due_shard: undefined, next_action_at: undefined } });
   });
 });
 
@@ -191,7 +242,9 @@ describe('for any key', () => {
   it('every step that its life has room for is told on its day, the others once at its half', () => {
     fc.assert(
       fc.property(anyKey, anySettings, (key, settings) => {
-        const days = key.rotated_at ? [] : (key.notify_days_before ?? settings.notify_days_before);
+        const days: readonly number[] = key.rotated_at
+          ? []
+          : (key.notify_days_before ?? settings.notify_days_before);
         const end = Date.parse(key.expires_at!);
         const told = actionsOf(key, settings).flatMap((action) =>
           action.type === 'notice' ? [Date.parse(action.at)] : [],
@@ -215,7 +268,7 @@ describe('for any key', () => {
           for (const visit of [...visits, 500 * DAY].sort((a, b) => a - b)) {
             for (;;) {
               const next = nextAction(key, settings);
-              expect(dueOf(key, settings).next_action_at).toBe(next?.at);
+              expect(dueOf(key, settings, NOW).next_action_at).toBe(next?.at);
               if (!next || next.at > at(visit)) break;
               done.push(next);
               key = { ...key, swept_until: next.at };

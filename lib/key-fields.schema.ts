@@ -19,7 +19,7 @@ export const Name = z
   .min(1, 'must have at least 1 character')
   .max(100, 'must have at most 100 characters')
   .regex(PLAIN_TEXT, PLAIN_TEXT_MESSAGE)
-  .regex(/\S/, 'must not be blank')
+  .regex(/[^\s\p{Cf}]/u, 'must not be blank')
   .meta({
     description: 'What people call the key: 1 to 100 characters of plain text.',
     example: 'Billing worker',

@@ -35,6 +35,9 @@ const IdempotencyKey = z
   .regex(/^[\x20-\x7e]{1,255}$/, 'must have 1 to 255 printable ASCII characters')
   .regex(/[^ ]/, 'must not be blank');
 
+/** As docs/openapi.json says. The body parser takes any `+json`, each of which means something else, and any charset. */
+const JSON_TYPE = /^application\/json[ \t]*(?:;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?$/i;
+
 /** Headers with a meaning for one value only. API Gateway's `headers` silently has the last of several. */
 const SINGLE_HEADERS = ['content-type', 'idempotency-key'];
 
@@ -176,7 +179,9 @@ export function serve(
     .use(httpEventNormalizer())
     .use(httpHeaderNormalizer())
     .before((request) => {
-      if (operation.body && request.event.body !== undefined) parseJson.before?.(request as never);
+      if (!operation.body || request.event.body === undefined) return;
+      if (!JSON_TYPE.test(request.event.headers['content-type'] ?? '')) throw new UnsupportedMediaType();
+      parseJson.before?.(request as never);
     })
     .handler(handler);
 }

@@ -3,13 +3,14 @@ import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { describeRestApis, serveRestApi } from './api-gateway/index.ts';
 import { type AssemblyStack, readAssembly } from './assembly.ts';
+import { type AwsService, startAwsFront } from './aws-front.ts';
 import { openClock } from './clock.ts';
 import { serveControl } from './control.ts';
 import { startCustomResources } from './custom-resources.ts';
 import { checkDeployment, deploy } from './deployment.ts';
 import { describeTable } from './dynamodb/engine-client.ts';
 import { createTables, startEngine, sweepTtl } from './dynamodb/index.ts';
-import { startDynamoDbProxy } from './dynamodb/proxy.ts';
+import { dynamoDbService } from './dynamodb/service.ts';
 import { evaluatePolicies } from './iam.ts';
 import { forgetLogs, startLambda } from './lambda/service.ts';
 import type { DeployedResource, WithoutEffect } from './resource.ts';
@@ -116,22 +117,25 @@ export async function startStack(options: {
   );
   running.defer(() => engine.close());
   const dataIsNew = await step('tables', () => makeTables(engine.endpoint, checked.resources, fresh));
-  const proxy = await startDynamoDbProxy({
-    engine: engine.endpoint,
+  const resources: DeployedResource[] = [];
+  // Each service of AWS that functions can reach plugs in here.
+  const awsServices: AwsService[] = [dynamoDbService({ engine: engine.endpoint, ...world })];
+  const front = await startAwsFront({
+    services: awsServices,
     principals: (accessKeyId) => lambda.principal(accessKeyId),
     now: () => clock.now(),
     ...world,
-    log: logFile('dynamodb-requests.log'),
+    log: (line) =>
+      logFile(line['service'] === 'dynamodb' ? 'dynamodb-requests.log' : 'aws-requests.log')(line),
   });
-  running.defer(() => proxy.close());
+  running.defer(() => front.close());
 
-  const resources: DeployedResource[] = [];
   const lambda = startLambda({
     resources,
     stateDir,
     clock,
     ...world,
-    endpoints: { AWS_ENDPOINT_URL_DYNAMODB: proxy.endpoint },
+    endpoints: endpointVariables(front.endpoint),
   });
   running.defer(() => lambda.close());
   const invoke = (functionArn: string, payload: unknown) => lambda.invoke(functionArn, payload);
@@ -227,6 +231,20 @@ export async function startStack(options: {
     },
   };
 }
+
+/**
+ * Where functions find AWS. `AWS_ENDPOINT_URL` is for every service: one that the front does not have is refused there,
+ * and never asked on the network.
+ */
+const endpointVariables = (endpoint: string): Record<string, string> => ({
+  AWS_ENDPOINT_URL: endpoint,
+  ...Object.fromEntries(
+    ['DYNAMODB', 'EVENTBRIDGE', 'SECRETS_MANAGER', 'SQS'].map((name) => [
+      `AWS_ENDPOINT_URL_${name}`,
+      endpoint,
+    ]),
+  ),
+});
 
 const assetsOf = (stacks: AssemblyStack[], name: string) =>
   stacks.find((stack) => stack.name === name)!.assets;

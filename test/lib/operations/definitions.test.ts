@@ -70,6 +70,7 @@ describe('what a caller may write into a key', () => {
     'a\u2028b',
     5,
     null,
+    '\u200b\u2060',
   ])('may not be named %j', (name) => {
     expect(problemsOf('create-key', { ...valid, name })).toContain('name');
   });

@@ -23,7 +23,7 @@ import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
 import { operations } from '../lib/operations/index.ts';
-import { BY_DUE, BY_LINEAGE, BY_OWNER, tableLayout } from '../lib/table-layout.ts';
+import { BY_DUE, BY_LINEAGE, BY_OWNER, EVENTS_BY_OWNER, tableLayout } from '../lib/table-layout.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
 import type { RekeySettings } from './settings.ts';
 import { SWEEP_TIMEOUT, Sweep } from './sweep.ts';
@@ -252,6 +252,12 @@ function operationNeeds(table: Table): Record<string, Needs> {
       settings: ['prefix'],
       access: [read, change(FIRST_USE), record],
     },
+    'list-key-events': {
+      settings: [],
+      access: [read, itemAccess(table, ['Query'], ['events_*']), signCursors],
+    },
+    'list-events': { settings: [], access: [indexAccess(table, EVENTS_BY_OWNER), signCursors] },
+    'list-event-types': { settings: [], access: [] },
   };
 }
 

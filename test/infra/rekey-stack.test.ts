@@ -150,6 +150,9 @@ describe('the functions', () => {
       ListLineage: and(),
       SweepKeys: and(schedule, metrics),
       VerifyKey: and(prefix),
+      ListKeyEvents: and(),
+      ListEvents: and(),
+      ListEventTypes: and(),
     });
   });
 

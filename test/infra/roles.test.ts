@@ -107,6 +107,9 @@ const access: Record<string, string[]> = {
     naming(`${due} swept_until`),
     recording,
   ],
+  ListKeyEvents: ['GetItem on table of key_*', 'Query on table of events_*', cursors],
+  ListEvents: ['Query on table/index/events_by_owner', cursors],
+  ListEventTypes: [],
   VerifyKey: ['GetItem on table of key_*', firstUse, recording],
 };
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import {
+  eventRetentionDays,
   keyPrefix,
   lifetimeSettings,
   retentionDays,
@@ -23,6 +24,7 @@ const readAll = (variables: Record<string, string | undefined>) => [
   lifetimeSettings(variables),
   retentionDays(variables),
   scheduleSettings(variables),
+  eventRetentionDays(variables),
 ];
 
 describe('the environment', () => {
@@ -33,6 +35,7 @@ describe('the environment', () => {
       { default_lifetime_days: 90, max_lifetime_days: 365, allow_never_expiring: false },
       30,
       { notify_days_before: [14] },
+      400,
     ]);
   });
 

@@ -1,7 +1,5 @@
 import { Duration, Stack } from 'aws-cdk-lib';
 import { Metric, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
-import { Rule, Schedule } from 'aws-cdk-lib/aws-events';
-import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import type { Function as Lambda } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import type { MakeAlarm } from './rekey-stack.ts';
@@ -18,7 +16,7 @@ export interface SweepProps {
   alarm: MakeAlarm;
 }
 
-/** What starts the sweep, and what tells that it is late. */
+/** What tells that the sweep is late. */
 export class Sweep extends Construct {
   constructor(scope: Construct, id: string, { sweepKeys, intervalMinutes, alarm }: SweepProps) {
     super(scope, id);
@@ -26,12 +24,6 @@ export class Sweep extends Construct {
     const service = Stack.of(this).stackName;
     sweepKeys.addEnvironment('POWERTOOLS_METRICS_NAMESPACE', NAMESPACE);
     sweepKeys.addEnvironment('POWERTOOLS_SERVICE_NAME', service);
-
-    new Rule(this, 'Schedule', {
-      description: 'Starts the sweep of keys that have something due',
-      schedule: Schedule.rate(interval),
-      targets: [new LambdaFunction(sweepKeys)],
-    });
 
     const metric = (metricName: string, statistic: string) =>
       new Metric({

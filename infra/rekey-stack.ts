@@ -28,7 +28,7 @@ export interface RekeyStackProps extends StackProps {
 }
 
 /** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
-type Setting = 'prefix' | 'lifetimes' | 'retention';
+type Setting = 'prefix' | 'lifetimes' | 'retention' | 'sampling';
 
 /** What a function needs. */
 interface Needs {
@@ -82,6 +82,8 @@ export class RekeyStack extends Stack {
         REKEY_ALLOW_NEVER_EXPIRING: String(settings.allowNeverExpiring),
       },
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
+      // Not String(): it writes a small number as 1e-6.
+      sampling: { REKEY_LOG_SAMPLE_RATE: settings.logSampleRate.toFixed(6) },
     };
     const lambda = (
       name: string,
@@ -109,7 +111,7 @@ export class RekeyStack extends Stack {
       'authorizer',
       'Decides whether an API key may call a route',
       {
-        settings: ['prefix'],
+        settings: ['prefix', 'sampling'],
         access: [
           itemAccess(table, ['GetItem'], ['key_*', 'routes_*']),
           itemAccess(table, ['UpdateItem'], ['key_*'], FIRST_USE),

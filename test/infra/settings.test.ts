@@ -14,6 +14,7 @@ describe("the properties of the product's stack", () => {
       allowNeverExpiring: false,
       retentionDays: 90,
       eventRetentionDays: 400,
+      logSampleRate: 0.1,
       manageApiGatewayAccount: false,
     });
   });
@@ -26,6 +27,7 @@ describe("the properties of the product's stack", () => {
         'rekey:defaultLifetimeDays': '30',
         'rekey:maxLifetimeDays': 60,
         'rekey:allowNeverExpiring': 'true',
+        'rekey:logSampleRate': '0.25',
         'rekey:alarmTopicArn': 'arn:aws:sns:eu-central-1:123456789012:operations',
       }),
     ).toMatchObject({
@@ -34,6 +36,7 @@ describe("the properties of the product's stack", () => {
       defaultLifetimeDays: 30,
       maxLifetimeDays: 60,
       allowNeverExpiring: true,
+      logSampleRate: 0.25,
       alarmTopicArn: 'arn:aws:sns:eu-central-1:123456789012:operations',
     });
   });
@@ -48,6 +51,8 @@ describe("the properties of the product's stack", () => {
     ['rekey:allowNeverExpiring', 'yes', 'rekey:allowNeverExpiring must be true or false'],
     ['rekey:alarmTopicArn', 'operations', 'rekey:alarmTopicArn must be the ARN of an SNS topic'],
     ['rekey:defaultLifetimeDays', '400', 'rekey:defaultLifetimeDays must not be above maxLifetimeDays'],
+    ['rekey:logSampleRate', '1.5', 'rekey:logSampleRate must be a number from 0 to 1'],
+    ['rekey:logSampleRate', 'some', 'rekey:logSampleRate must be a number from 0 to 1'],
     ['rekey:maxLifetime', '10', 'rekey:maxLifetime is not a property of Rekey'],
   ])('%s=%s stops the synthesis with a sentence', (name, value, sentence) => {
     expect(() => read({ [name]: value })).toThrow(sentence);

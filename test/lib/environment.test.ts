@@ -3,6 +3,7 @@ import {
   eventRetentionDays,
   keyPrefix,
   lifetimeSettings,
+  logSampleRate,
   retentionDays,
   tableName,
 } from '../../lib/environment.ts';
@@ -15,6 +16,7 @@ const env = {
   REKEY_ALLOW_NEVER_EXPIRING: 'false',
   REKEY_RETENTION_DAYS: '30',
   REKEY_EVENT_RETENTION_DAYS: '400',
+  REKEY_LOG_SAMPLE_RATE: '0.25',
 };
 const readAll = (variables: Record<string, string | undefined>) => [
   tableName(variables),
@@ -22,6 +24,7 @@ const readAll = (variables: Record<string, string | undefined>) => [
   lifetimeSettings(variables),
   retentionDays(variables),
   eventRetentionDays(variables),
+  logSampleRate(variables),
 ];
 
 describe('the environment', () => {
@@ -32,6 +35,7 @@ describe('the environment', () => {
       { default_lifetime_days: 90, max_lifetime_days: 365, allow_never_expiring: false },
       30,
       400,
+      0.25,
     ]);
   });
 
@@ -55,6 +59,7 @@ describe('the environment', () => {
     ['REKEY_MAX_LIFETIME_DAYS', ['0', '36501', 'Infinity', 'NaN', '89']],
     ['REKEY_ALLOW_NEVER_EXPIRING', ['yes', '1', 'TRUE', 'false ', 'truefalse']],
     ['REKEY_RETENTION_DAYS', ['0', 'x']],
+    ['REKEY_LOG_SAMPLE_RATE', ['1.1', '-0.1', '.5', '1e-3', '2', '0,5', 'all']],
     ['REKEY_TABLE_NAME', ['a', 'a table', 'a\nb']],
   ])('stops the start when %s is not what it must be', (name, values) => {
     for (const value of values) {

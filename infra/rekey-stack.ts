@@ -1,7 +1,13 @@
 import { fileURLToPath } from 'node:url';
 import { CfnOutput, Duration, RemovalPolicy, Stack, type StackProps, Validations } from 'aws-cdk-lib';
 import { CfnAccount } from 'aws-cdk-lib/aws-apigateway';
-import { Alarm, type IMetric, MathExpression, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
+import {
+  Alarm,
+  type AlarmProps,
+  type IMetric,
+  MathExpression,
+  TreatMissingData,
+} from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import {
   type Attribute,
@@ -17,9 +23,10 @@ import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
 import { operations } from '../lib/operations/index.ts';
-import { BY_LINEAGE, BY_OWNER, tableLayout } from '../lib/table-layout.ts';
+import { BY_DUE, BY_LINEAGE, BY_OWNER, EVENTS_BY_OWNER, tableLayout } from '../lib/table-layout.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
 import type { RekeySettings } from './settings.ts';
+import { SWEEP_TIMEOUT, Sweep } from './sweep.ts';
 import { eventRecording, indexAccess, itemAccess } from './table-access.ts';
 import { TypeScriptFunction } from './typescript-function.ts';
 
@@ -28,7 +35,7 @@ export interface RekeyStackProps extends StackProps {
 }
 
 /** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
-type Setting = 'prefix' | 'lifetimes' | 'retention';
+type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule' | 'sampling';
 
 /** What a function needs. */
 interface Needs {
@@ -47,8 +54,14 @@ const KEY_STATE = [
 /** What the writes of a key name, by what they do. */
 const FIRST_USE = [...KEY_STATE, 'digest'];
 const NEW_SECRET = [...KEY_STATE, 'digest', 'hint'];
-const CHANGE = [...KEY_STATE, 'expires_at', 'metadata', 'name', 'scopes'];
-const REVOCATION = [...KEY_STATE, 'revoked_reason'];
+/** Where a key stands in the index by_due. */
+const DUE = ['due_shard', 'next_action_at'];
+const CHANGE = [
+  ...[...KEY_STATE, ...DUE, 'swept_until'],
+  ...['expires_at', 'metadata', 'name', 'notify_days_before', 'scopes'],
+];
+const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
+const SWEEP = [...KEY_STATE, ...DUE, 'swept_until'];
 
 /**
  * Four calls to the table, of which each gives up after 6 s (lib/table-client.ts): a function then still answers 503
@@ -82,6 +95,9 @@ export class RekeyStack extends Stack {
         REKEY_ALLOW_NEVER_EXPIRING: String(settings.allowNeverExpiring),
       },
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
+      schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(',') },
+      // Not String(): it writes a small number as 1e-6.
+      sampling: { REKEY_LOG_SAMPLE_RATE: settings.logSampleRate.toFixed(6) },
     };
     const lambda = (
       name: string,
@@ -109,7 +125,7 @@ export class RekeyStack extends Stack {
       'authorizer',
       'Decides whether an API key may call a route',
       {
-        settings: ['prefix'],
+        settings: ['prefix', 'sampling'],
         access: [
           itemAccess(table, ['GetItem'], ['key_*', 'routes_*']),
           itemAccess(table, ['UpdateItem'], ['key_*'], FIRST_USE),
@@ -129,9 +145,24 @@ export class RekeyStack extends Stack {
       'create-admin-key',
       'Makes an API key that may do everything; only AWS credentials reach it',
       {
-        settings: ['prefix', 'lifetimes', 'retention'],
+        settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
         access: [itemAccess(table, ['GetItem', 'PutItem'], ['key_*']), eventRecording(table)],
       },
+    );
+
+    const sweepKeys = lambda(
+      'sweep-keys',
+      'Sends the notices of keys that end soon, and records the end of those that have ended',
+      {
+        settings: ['schedule'],
+        access: [
+          indexAccess(table, BY_DUE),
+          itemAccess(table, ['GetItem'], ['key_*']),
+          itemAccess(table, ['UpdateItem'], ['key_*'], SWEEP),
+          eventRecording(table),
+        ],
+      },
+      { timeout: SWEEP_TIMEOUT, memorySize: 1024 },
     );
 
     const api = new ProtectedRestApi(this, 'Api', {
@@ -178,6 +209,8 @@ export class RekeyStack extends Stack {
       'DynamoDB throttles the table: keys cannot be read or written.',
     );
 
+    new Sweep(this, 'Sweep', { sweepKeys, intervalMinutes: settings.sweepIntervalMinutes, alarm });
+
     if (settings.manageApiGatewayAccount) apiGatewayAccount(this, api);
 
     new CfnOutput(this, 'ManagementApiUrl', { value: api.url });
@@ -204,19 +237,22 @@ function operationNeeds(table: Table): Record<string, Needs> {
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
   // Not by attributes: its transaction puts a whole key.
   const rotation: Needs = {
-    settings: ['prefix', 'lifetimes', 'retention'],
+    settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
     access: [mint, change(), record],
   };
   const revocation: Needs = { settings: ['retention'], access: [read, change(REVOCATION), record] };
   return {
     'create-key': {
-      settings: ['prefix', 'lifetimes', 'retention'],
+      settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
       access: [mint, change(NEW_SECRET), record],
     },
     'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER), signCursors] },
     'get-key': { settings: [], access: [read] },
     'get-self': { settings: [], access: [read] },
-    'update-key': { settings: ['lifetimes', 'retention'], access: [read, change(CHANGE), record] },
+    'update-key': {
+      settings: ['lifetimes', 'retention', 'schedule'],
+      access: [read, change(CHANGE), record],
+    },
     'rotate-key': rotation,
     'rotate-self': rotation,
     'revoke-key': revocation,
@@ -226,6 +262,12 @@ function operationNeeds(table: Table): Record<string, Needs> {
       settings: ['prefix'],
       access: [read, change(FIRST_USE), record],
     },
+    'list-key-events': {
+      settings: [],
+      access: [read, itemAccess(table, ['Query'], ['events_*']), signCursors],
+    },
+    'list-events': { settings: [], access: [indexAccess(table, EVENTS_BY_OWNER), signCursors] },
+    'list-event-types': { settings: [], access: [] },
   };
 }
 
@@ -263,10 +305,12 @@ function keyTable(stack: Stack, production: boolean): Table {
   return table;
 }
 
-/** Makes alarms that tell the topic, if there is one. */
+/** Makes an alarm that tells the topic, if there is one. */
+export type MakeAlarm = ReturnType<typeof alarms>;
+
 function alarms(stack: Stack, topicArn: string | undefined) {
   const action = topicArn && new SnsAction(Topic.fromTopicArn(stack, 'AlarmTopic', topicArn));
-  return (id: string, metric: IMetric, alarmDescription: string): void => {
+  return (id: string, metric: IMetric, alarmDescription: string, more: Partial<AlarmProps> = {}): void => {
     const alarm = new Alarm(stack, `${id}Alarm`, {
       metric,
       alarmDescription,
@@ -276,6 +320,7 @@ function alarms(stack: Stack, topicArn: string | undefined) {
       datapointsToAlarm: 3,
       // No data is no traffic.
       treatMissingData: TreatMissingData.NOT_BREACHING,
+      ...more,
     });
     if (action) alarm.addAlarmAction(action);
   };

@@ -2,6 +2,9 @@ import { createKey } from './create-key.ts';
 import type { Operation } from './definition.ts';
 import { getKey } from './get-key.ts';
 import { getSelf } from './get-self.ts';
+import { listEventTypes } from './list-event-types.ts';
+import { listEvents } from './list-events.ts';
+import { listKeyEvents } from './list-key-events.ts';
 import { listKeys } from './list-keys.ts';
 import { listLineage } from './list-lineage.ts';
 import { revokeKey } from './revoke-key.ts';
@@ -24,4 +27,7 @@ export const operations: readonly Operation[] = [
   getSelf,
   rotateSelf,
   revokeSelf,
+  listKeyEvents,
+  listEvents,
+  listEventTypes,
 ];

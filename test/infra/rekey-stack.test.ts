@@ -106,6 +106,8 @@ describe('the functions', () => {
     for (const template of everyTemplate) {
       for (const [id, { Properties }] of ofType(resourcesOf(template), 'AWS::Lambda::Function')) {
         if (id.startsWith('Authorizer')) expect(Properties.Timeout).toBe(10);
+        // Nobody waits for it.
+        else if (id.startsWith('SweepKeys')) expect(Properties.Timeout).toBe(300);
         else expect(Properties.Timeout).toBeLessThan(29);
       }
     }
@@ -128,26 +130,32 @@ describe('the functions', () => {
       'REKEY_MAX_LIFETIME_DAYS',
     ];
     const retention = ['REKEY_RETENTION_DAYS'];
+    const schedule = ['REKEY_NOTIFY_DAYS_BEFORE'];
+    const metrics = ['POWERTOOLS_METRICS_NAMESPACE', 'POWERTOOLS_SERVICE_NAME'];
     const names = Object.fromEntries(
       Object.entries(environments()).map(([id, variables]) => [id, Object.keys(variables).toSorted()]),
     );
     const and = (...more: string[][]) =>
       [...more.flat(), 'REKEY_EVENT_RETENTION_DAYS', 'REKEY_TABLE_NAME'].toSorted();
     expect(names).toEqual({
-      Authorizer: and(prefix),
+      Authorizer: and(prefix, ['REKEY_LOG_SAMPLE_RATE']),
       RegisterRoutes: and(),
-      CreateAdminKey: and(prefix, lifetimes, retention),
-      CreateKey: and(prefix, lifetimes, retention),
+      CreateAdminKey: and(prefix, lifetimes, retention, schedule),
+      CreateKey: and(prefix, lifetimes, retention, schedule),
       ListKeys: and(),
       GetKey: and(),
       GetSelf: and(),
-      UpdateKey: and(lifetimes, retention),
-      RotateKey: and(prefix, lifetimes, retention),
-      RotateSelf: and(prefix, lifetimes, retention),
+      UpdateKey: and(lifetimes, retention, schedule),
+      RotateKey: and(prefix, lifetimes, retention, schedule),
+      RotateSelf: and(prefix, lifetimes, retention, schedule),
       RevokeKey: and(retention),
       RevokeSelf: and(retention),
       ListLineage: and(),
+      SweepKeys: and(schedule, metrics),
       VerifyKey: and(prefix),
+      ListKeyEvents: and(),
+      ListEvents: and(),
+      ListEventTypes: and(),
     });
   });
 
@@ -158,6 +166,7 @@ describe('the functions', () => {
       maxLifetimeDays: 60,
       allowNeverExpiring: true,
       retentionDays: 7,
+      notifyDaysBefore: [30, 3],
     };
     expect(environments(settings)['CreateKey']).toMatchObject({
       REKEY_KEY_PREFIX: 'acme',
@@ -166,6 +175,7 @@ describe('the functions', () => {
       REKEY_ALLOW_NEVER_EXPIRING: 'true',
       REKEY_RETENTION_DAYS: '7',
       REKEY_EVENT_RETENTION_DAYS: '400',
+      REKEY_NOTIFY_DAYS_BEFORE: '30,3',
     });
   });
 });
@@ -207,6 +217,8 @@ describe('the stacks', () => {
       'AuthorizerThrottlesAlarm',
       'ApiFaultsAlarm',
       'TableThrottlesAlarm',
+      'SweepLateAlarm',
+      'SweepFailuresAlarm',
     ]);
     for (const [, { Properties }] of alarms()) expect(Properties).not.toHaveProperty('AlarmActions');
     for (const [, { Properties }] of alarms(synthesize({ alarmTopicArn: topic }).rekey)) {

@@ -27,6 +27,9 @@ describe('the operations', () => {
       'get-self: GET /api-keys/self undefined',
       'rotate-self: POST /api-keys/self/rotate undefined',
       'revoke-self: POST /api-keys/self/revoke undefined',
+      'list-key-events: GET /api-keys/{id}/events api-keys:read',
+      'list-events: GET /events api-keys:read',
+      'list-event-types: GET /event-types api-keys:read',
     ]);
     for (const { scope, authenticated } of operations)
       expect(scope === undefined ? authenticated : isRequirement(scope)).toBe(true);

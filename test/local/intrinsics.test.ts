@@ -164,7 +164,7 @@ describe('the check before a start', () => {
         SnapStart: { ApplyOn: 'None' },
         LoggingConfig: { LogFormat: 'JSON', Colour: 'red' },
       }),
-      Queue: { Type: 'AWS::SQS::Queue' },
+      Queue: { Type: 'AWS::Kinesis::Stream' },
       Uses: {
         Type: 'AWS::Lambda::Permission',
         Properties: { Action: 'lambda:InvokeFunction', FunctionName: { Ref: 'Gone' }, Principal: '*' },
@@ -186,7 +186,7 @@ describe('the check before a start', () => {
       'Rekey/Role (AWS::IAM::Role): the laptop stack does not know the property PermissionsBoundary',
       'Rekey/Fn (AWS::Lambda::Function): the laptop stack does not know the property SnapStart',
       'Rekey/Fn (AWS::Lambda::Function): the laptop stack does not know the property LoggingConfig.Colour',
-      'Rekey/Queue (AWS::SQS::Queue): the laptop stack does not know this resource type',
+      'Rekey/Queue (AWS::Kinesis::Stream): the laptop stack does not know this resource type',
     ]);
   });
 
@@ -249,7 +249,7 @@ describe('a deployment', () => {
               Properties: { PolicyName: 'p', PolicyDocument: {}, Roles: [{ Ref: 'Role' }] },
             },
             Role: lambdaRole(),
-            Gone: { Type: 'AWS::SQS::Queue', Condition: 'Never' },
+            Gone: { Type: 'AWS::Kinesis::Stream', Condition: 'Never' },
             Late: { Type: 'AWS::Logs::LogGroup', DependsOn: ['Fn', 'Gone'] },
             Fn: lambdaFunction('abc', {
               Environment: {

@@ -35,7 +35,7 @@ export interface RekeyStackProps extends StackProps {
 }
 
 /** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
-type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule';
+type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule' | 'sampling';
 
 /** What a function needs. */
 interface Needs {
@@ -96,6 +96,8 @@ export class RekeyStack extends Stack {
       },
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
       schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(',') },
+      // Not String(): it writes a small number as 1e-6.
+      sampling: { REKEY_LOG_SAMPLE_RATE: settings.logSampleRate.toFixed(6) },
     };
     const lambda = (
       name: string,
@@ -123,7 +125,7 @@ export class RekeyStack extends Stack {
       'authorizer',
       'Decides whether an API key may call a route',
       {
-        settings: ['prefix'],
+        settings: ['prefix', 'sampling'],
         access: [
           itemAccess(table, ['GetItem'], ['key_*', 'routes_*']),
           itemAccess(table, ['UpdateItem'], ['key_*'], FIRST_USE),

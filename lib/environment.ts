@@ -62,6 +62,13 @@ export function retentionDays(env: Variables = process.env): number {
   return days(env, 'REKEY_RETENTION_DAYS');
 }
 
+/** `REKEY_LOG_SAMPLE_RATE`: the part of the refused requests that is logged, 0 to 1. */
+export function logSampleRate(env: Variables = process.env): number {
+  return Number(
+    read(env, 'REKEY_LOG_SAMPLE_RATE', /^(?:0(?:\.\d{1,6})?|1(?:\.0{1,6})?)$/, 'a number from 0 to 1'),
+  );
+}
+
 /** `REKEY_EVENT_RETENTION_DAYS`: how long an event is kept. */
 export function eventRetentionDays(env: Variables = process.env): number {
   return days(env, 'REKEY_EVENT_RETENTION_DAYS');

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from './clock.ts';
+import type { AsyncInvocations } from './lambda/async.ts';
 import { InvokeProblem, type LambdaService } from './lambda/service.ts';
 import { type Sqs, systemAttributes } from './sqs/index.ts';
 
@@ -37,10 +38,11 @@ export async function serveControl(options: {
   port: number;
   clock: Clock;
   lambda: LambdaService;
+  asynchronous: AsyncInvocations;
   sqs: Sqs;
   afterMove(): Promise<void>;
 }): Promise<{ url: string; close(): Promise<void> }> {
-  const { clock, lambda, sqs, afterMove } = options;
+  const { clock, lambda, asynchronous, sqs, afterMove } = options;
   const time = () => ({
     now: new Date(clock.now()).toISOString(),
     advanced_seconds: clock.offsetMs() / 1000,
@@ -100,12 +102,11 @@ export async function serveControl(options: {
     const payload = await readJson(request);
     const type = request.headers['x-amz-invocation-type'] ?? 'RequestResponse';
     if (type === 'DryRun') return send(response, 204, undefined);
-    const running = lambda.invoke(name, payload);
     if (type === 'Event') {
-      running.catch(() => undefined); // Nobody waits for it; the function's log has it.
+      asynchronous.accept(name, payload);
       return send(response, 202, undefined);
     }
-    const { payload: result, functionError } = await running;
+    const { payload: result, functionError } = await lambda.invoke(name, payload);
     send(response, 200, result, {
       'x-amz-executed-version': '$LATEST',
       ...(functionError !== undefined && { 'x-amz-function-error': functionError }),

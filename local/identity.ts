@@ -117,6 +117,14 @@ export function identityOf(
     case 'AWS::ApiGateway::Method':
     case 'AWS::ApiGateway::GatewayResponse':
     case 'AWS::IAM::Policy':
+    case 'AWS::Lambda::EventSourceMapping': {
+      const Id = stableUuid(`${stack}/${logicalId}`);
+      return {
+        ref: Id,
+        attributes: { Id, EventSourceMappingArn: arn('lambda', `event-source-mapping:${Id}`) },
+      };
+    }
+    case 'AWS::Lambda::EventInvokeConfig':
     case 'AWS::Lambda::Permission':
     case 'AWS::SQS::QueuePolicy':
     case 'AWS::CDK::Metadata':

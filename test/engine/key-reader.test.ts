@@ -73,6 +73,7 @@ const ask = (text: string, method = 'GET') =>
     now: Date.now,
     prefix: 'rk',
     log: () => {},
+    sampled: () => true,
   });
 
 describe('the key reader on a real table', () => {

@@ -164,11 +164,7 @@ describe('the check before a start', () => {
         SnapStart: { ApplyOn: 'None' },
         LoggingConfig: { LogFormat: 'JSON', Colour: 'red' },
       }),
-<<<<<<< HEAD
-      Queue: { Type: 'AWS::Kinesis::Stream' },
-=======
       Topic: { Type: 'AWS::SNS::Topic' },
->>>>>>> main
       Uses: {
         Type: 'AWS::Lambda::Permission',
         Properties: { Action: 'lambda:InvokeFunction', FunctionName: { Ref: 'Gone' }, Principal: '*' },
@@ -190,11 +186,7 @@ describe('the check before a start', () => {
       'Rekey/Role (AWS::IAM::Role): the laptop stack does not know the property PermissionsBoundary',
       'Rekey/Fn (AWS::Lambda::Function): the laptop stack does not know the property SnapStart',
       'Rekey/Fn (AWS::Lambda::Function): the laptop stack does not know the property LoggingConfig.Colour',
-<<<<<<< HEAD
-      'Rekey/Queue (AWS::Kinesis::Stream): the laptop stack does not know this resource type',
-=======
       'Rekey/Topic (AWS::SNS::Topic): the laptop stack does not know this resource type',
->>>>>>> main
     ]);
   });
 
@@ -257,7 +249,7 @@ describe('a deployment', () => {
               Properties: { PolicyName: 'p', PolicyDocument: {}, Roles: [{ Ref: 'Role' }] },
             },
             Role: lambdaRole(),
-            Gone: { Type: 'AWS::Kinesis::Stream', Condition: 'Never' },
+            Gone: { Type: 'AWS::SQS::Queue', Condition: 'Never' },
             Late: { Type: 'AWS::Logs::LogGroup', DependsOn: ['Fn', 'Gone'] },
             Fn: lambdaFunction('abc', {
               Environment: {

@@ -25,14 +25,9 @@ const readAll = (variables: Record<string, string | undefined>) => [
   keyPrefix(variables),
   lifetimeSettings(variables),
   retentionDays(variables),
-<<<<<<< HEAD
-  eventRetentionDays(variables),
-  scheduleSettings(variables),
-=======
   scheduleSettings(variables),
   eventRetentionDays(variables),
   logSampleRate(variables),
->>>>>>> main
 ];
 
 describe('the environment', () => {
@@ -42,14 +37,9 @@ describe('the environment', () => {
       'rk',
       { default_lifetime_days: 90, max_lifetime_days: 365, allow_never_expiring: false },
       30,
-<<<<<<< HEAD
-      400,
-      { notify_days_before: [14] },
-=======
       { notify_days_before: [14] },
       400,
       0.25,
->>>>>>> main
     ]);
   });
 

@@ -1,18 +1,20 @@
 import type { APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
 import { authorize } from '../lib/authorizer.ts';
 import { createDynamoDbCall } from '../lib/dynamodb-http.ts';
-import { keyPrefix, tableName } from '../lib/environment.ts';
+import { eventRetentionDays, keyPrefix, logSampleRate, tableName } from '../lib/environment.ts';
 import { createKeyReader } from '../lib/key-reader.ts';
 import { createRouteReader } from '../lib/route-reader.ts';
 
 const call = createDynamoDbCall();
 const table = tableName();
+const sampleRate = logSampleRate();
 
 const dependencies = {
-  reader: createKeyReader({ table, call }),
+  reader: createKeyReader({ table, call, eventRetentionDays: eventRetentionDays() }),
   readRoutes: createRouteReader({ table, call }),
   now: Date.now,
   prefix: keyPrefix(),
+  sampled: () => Math.random() < sampleRate,
   log: (line: Record<string, unknown>) => console.log(JSON.stringify(line)),
 };
 

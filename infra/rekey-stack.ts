@@ -1,13 +1,20 @@
 import { fileURLToPath } from 'node:url';
 import { CfnOutput, Duration, RemovalPolicy, Stack, type StackProps, Validations } from 'aws-cdk-lib';
 import { CfnAccount } from 'aws-cdk-lib/aws-apigateway';
-import { Alarm, type IMetric, MathExpression, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
+import {
+  Alarm,
+  type AlarmProps,
+  type IMetric,
+  MathExpression,
+  TreatMissingData,
+} from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import {
   type Attribute,
   AttributeType,
   BillingMode,
   ProjectionType,
+  StreamViewType,
   Table,
   TableEncryption,
 } from 'aws-cdk-lib/aws-dynamodb';
@@ -16,10 +23,11 @@ import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
 import { operations } from '../lib/operations/index.ts';
-import { BY_LINEAGE, BY_OWNER, tableLayout } from '../lib/table-layout.ts';
+import { BY_DUE, BY_LINEAGE, BY_OWNER, EVENTS_BY_OWNER, tableLayout } from '../lib/table-layout.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
 import type { RekeySettings } from './settings.ts';
-import { indexAccess, itemAccess } from './table-access.ts';
+import { SWEEP_TIMEOUT, Sweep } from './sweep.ts';
+import { eventRecording, indexAccess, itemAccess } from './table-access.ts';
 import { TypeScriptFunction } from './typescript-function.ts';
 
 export interface RekeyStackProps extends StackProps {
@@ -27,7 +35,7 @@ export interface RekeyStackProps extends StackProps {
 }
 
 /** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
-type Setting = 'prefix' | 'lifetimes' | 'retention';
+type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule' | 'sampling';
 
 /** What a function needs. */
 interface Needs {
@@ -35,13 +43,25 @@ interface Needs {
   access: PolicyStatement[];
 }
 
-/** What every conditional write of a key names. */
-const KEY_STATE = ['pk', 'sk', 'revoked_at'];
-/** What the writes of a key name, by what they do: their conditions, and what they set. */
-const FIRST_USE = [...KEY_STATE, 'digest', 'first_used_at'];
-const NEW_SECRET = [...KEY_STATE, 'digest', 'first_used_at', 'hint', 'version'];
-const CHANGE = [...KEY_STATE, 'expires_at', 'metadata', 'name', 'scopes', 'ttl', 'version'];
-const REVOCATION = [...KEY_STATE, 'revoked_reason', 'ttl', 'version'];
+/**
+ * What every write of a key names: its conditions, and the attributes of the event beside it. AWS does not say
+ * whether a transaction's update is judged by its own attributes or by those of all its parts.
+ */
+const KEY_STATE = [
+  ...['pk', 'sk', 'revoked_at', 'first_used_at', 'version'],
+  ...['event', 'event_type', 'event_owner_id', 'event_day', 'ttl'],
+];
+/** What the writes of a key name, by what they do. */
+const FIRST_USE = [...KEY_STATE, 'digest'];
+const NEW_SECRET = [...KEY_STATE, 'digest', 'hint'];
+/** Where a key stands in the index by_due. */
+const DUE = ['due_shard', 'next_action_at'];
+const CHANGE = [
+  ...[...KEY_STATE, ...DUE, 'swept_until'],
+  ...['expires_at', 'metadata', 'name', 'notify_days_before', 'scopes'],
+];
+const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
+const SWEEP = [...KEY_STATE, ...DUE, 'swept_until'];
 
 /**
  * Four calls to the table, of which each gives up after 6 s (lib/table-client.ts): a function then still answers 503
@@ -75,6 +95,9 @@ export class RekeyStack extends Stack {
         REKEY_ALLOW_NEVER_EXPIRING: String(settings.allowNeverExpiring),
       },
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
+      schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(',') },
+      // Not String(): it writes a small number as 1e-6.
+      sampling: { REKEY_LOG_SAMPLE_RATE: settings.logSampleRate.toFixed(6) },
     };
     const lambda = (
       name: string,
@@ -89,7 +112,10 @@ export class RekeyStack extends Stack {
         description,
         entry: entryOf(name),
         environment: Object.assign(
-          { REKEY_TABLE_NAME: table.tableName },
+          {
+            REKEY_TABLE_NAME: table.tableName,
+            REKEY_EVENT_RETENTION_DAYS: String(settings.eventRetentionDays),
+          },
           ...needs.settings.map((setting) => settingVariables[setting]),
         ),
         access: needs.access,
@@ -99,14 +125,16 @@ export class RekeyStack extends Stack {
       'authorizer',
       'Decides whether an API key may call a route',
       {
-        settings: ['prefix'],
+        settings: ['prefix', 'sampling'],
         access: [
           itemAccess(table, ['GetItem'], ['key_*', 'routes_*']),
           itemAccess(table, ['UpdateItem'], ['key_*'], FIRST_USE),
+          eventRecording(table),
         ],
       },
-      // Three calls to the table of at most 1.5 s each; processor time, and so the cold start, comes with memory.
-      { timeout: Duration.seconds(5), memorySize: 1024 },
+      // A decision makes one call to the table of at most 1.5 s, and with a first use three; that races now and then.
+      // Processor time, and so the cold start, comes with memory.
+      { timeout: Duration.seconds(10), memorySize: 1024 },
     );
     const registerRoutes = lambda(
       'register-routes',
@@ -117,9 +145,24 @@ export class RekeyStack extends Stack {
       'create-admin-key',
       'Makes an API key that may do everything; only AWS credentials reach it',
       {
-        settings: ['prefix', 'lifetimes', 'retention'],
-        access: [itemAccess(table, ['GetItem', 'PutItem'], ['key_*'])],
+        settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
+        access: [itemAccess(table, ['GetItem', 'PutItem'], ['key_*']), eventRecording(table)],
       },
+    );
+
+    const sweepKeys = lambda(
+      'sweep-keys',
+      'Sends the notices of keys that end soon, and records the end of those that have ended',
+      {
+        settings: ['schedule'],
+        access: [
+          indexAccess(table, BY_DUE),
+          itemAccess(table, ['GetItem'], ['key_*']),
+          itemAccess(table, ['UpdateItem'], ['key_*'], SWEEP),
+          eventRecording(table),
+        ],
+      },
+      { timeout: SWEEP_TIMEOUT, memorySize: 1024 },
     );
 
     const api = new ProtectedRestApi(this, 'Api', {
@@ -163,6 +206,8 @@ export class RekeyStack extends Stack {
       'DynamoDB throttles the table: keys cannot be read or written.',
     );
 
+    new Sweep(this, 'Sweep', { sweepKeys, intervalMinutes: settings.sweepIntervalMinutes, alarm });
+
     if (settings.manageApiGatewayAccount) apiGatewayAccount(this, api);
 
     new CfnOutput(this, 'ManagementApiUrl', { value: api.url });
@@ -185,20 +230,36 @@ function operationNeeds(table: Table): Record<string, Needs> {
   const change = (attributes?: string[]) => itemAccess(table, ['UpdateItem'], ['key_*'], attributes);
   // A retry finds its first request, and replaces the secret of the key that was made.
   const mint = itemAccess(table, ['GetItem', 'PutItem'], ['idempotency_*', 'key_*']);
+  const record = eventRecording(table);
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
   return {
-    'create-key': { settings: ['prefix', 'lifetimes', 'retention'], access: [mint, change(NEW_SECRET)] },
+    'create-key': {
+      settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
+      access: [mint, change(NEW_SECRET), record],
+    },
     'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER), signCursors] },
     'get-key': { settings: [], access: [read] },
-    'update-key': { settings: ['lifetimes', 'retention'], access: [read, change(CHANGE)] },
-    // Not by attributes: AWS does not say whether a transaction's update is judged by its own or by those of its puts.
-    'rotate-key': { settings: ['prefix', 'lifetimes', 'retention'], access: [mint, change()] },
-    'revoke-key': { settings: ['retention'], access: [read, change(REVOCATION)] },
+    'update-key': {
+      settings: ['lifetimes', 'retention', 'schedule'],
+      access: [read, change(CHANGE), record],
+    },
+    // Not by attributes: its transaction puts a whole key.
+    'rotate-key': {
+      settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
+      access: [mint, change(), record],
+    },
+    'revoke-key': { settings: ['retention'], access: [read, change(REVOCATION), record] },
     'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE), signCursors] },
     'verify-key': {
       settings: ['prefix'],
-      access: [read, change(FIRST_USE)],
+      access: [read, change(FIRST_USE), record],
     },
+    'list-key-events': {
+      settings: [],
+      access: [read, itemAccess(table, ['Query'], ['events_*']), signCursors],
+    },
+    'list-events': { settings: [], access: [indexAccess(table, EVENTS_BY_OWNER), signCursors] },
+    'list-event-types': { settings: [], access: [] },
   };
 }
 
@@ -217,6 +278,8 @@ function keyTable(stack: Stack, production: boolean): Table {
     // The account's own aws/dynamodb key, rather than one that AWS owns: its use shows in CloudTrail. The roles
     // need no permission for it, and nobody can delete it, as a key of our own could be with all that it protects.
     encryption: TableEncryption.AWS_MANAGED,
+    // What is recorded goes from here to the bus.
+    stream: StreamViewType.NEW_IMAGE,
     pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
     deletionProtection: production,
     removalPolicy: production ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
@@ -226,17 +289,20 @@ function keyTable(stack: Stack, production: boolean): Table {
       indexName: index.name,
       partitionKey: attribute(index.partitionKey),
       sortKey: attribute(index.sortKey),
-      projectionType: ProjectionType.INCLUDE,
-      nonKeyAttributes: tableLayout.projected(index),
+      ...(typeof index.projection === 'string'
+        ? { projectionType: ProjectionType[index.projection] }
+        : { projectionType: ProjectionType.INCLUDE, nonKeyAttributes: index.projection }),
     });
   }
   return table;
 }
 
-/** Makes alarms that tell the topic, if there is one. */
+/** Makes an alarm that tells the topic, if there is one. */
+export type MakeAlarm = ReturnType<typeof alarms>;
+
 function alarms(stack: Stack, topicArn: string | undefined) {
   const action = topicArn && new SnsAction(Topic.fromTopicArn(stack, 'AlarmTopic', topicArn));
-  return (id: string, metric: IMetric, alarmDescription: string): void => {
+  return (id: string, metric: IMetric, alarmDescription: string, more: Partial<AlarmProps> = {}): void => {
     const alarm = new Alarm(stack, `${id}Alarm`, {
       metric,
       alarmDescription,
@@ -246,6 +312,7 @@ function alarms(stack: Stack, topicArn: string | undefined) {
       datapointsToAlarm: 3,
       // No data is no traffic.
       treatMissingData: TreatMissingData.NOT_BREACHING,
+      ...more,
     });
     if (action) alarm.addAlarmAction(action);
   };

@@ -15,9 +15,39 @@ const days = z.preprocess(
     .min(1, `must be a whole number of days from 1 to ${MOST_DAYS}`)
     .max(MOST_DAYS, `must be a whole number of days from 1 to ${MOST_DAYS}`),
 );
+/** `30,14,3` on the command line, a list in cdk.json. */
+const NOTIFY_FORM = 'must be one to five different whole numbers of days from 1 to 365';
+const notifyDays = z.preprocess(
+  (value) =>
+    typeof value === 'string' && /^\d{1,3}(?:,\d{1,3})*$/.test(value) ? value.split(',').map(Number) : value,
+  z
+    .array(z.number(), NOTIFY_FORM)
+    .refine(
+      (days) =>
+        days.length >= 1 &&
+        days.length <= 5 &&
+        new Set(days).size === days.length &&
+        days.every((day) => Number.isInteger(day) && day >= 1 && day <= 365),
+      NOTIFY_FORM,
+    ),
+);
+const INTERVAL_FORM = 'must be a whole number of minutes from 1 to 1440';
+const interval = z.preprocess(
+  (value) => (typeof value === 'string' && /^\d{1,4}$/.test(value) ? Number(value) : value),
+  z.int(INTERVAL_FORM).min(1, INTERVAL_FORM).max(1440, INTERVAL_FORM),
+);
 const flag = z.preprocess(
   (value) => (value === 'true' ? true : value === 'false' ? false : value),
   z.boolean('must be true or false'),
+);
+
+const rate = z.preprocess(
+  (value) => (typeof value === 'string' && /^\d(?:\.\d{1,6})?$/.test(value) ? Number(value) : value),
+  z
+    .number('must be a number from 0 to 1')
+    .min(0, 'must be a number from 0 to 1')
+    .max(1, 'must be a number from 0 to 1')
+    .multipleOf(0.000001, 'must have at most 6 decimals'),
 );
 
 /** docs/deploying.md says what each one is for. */
@@ -33,6 +63,10 @@ export const RekeySettings = z
       maxLifetimeDays: days.default(365),
       allowNeverExpiring: flag.default(false),
       retentionDays: days.default(90),
+      eventRetentionDays: days.default(400),
+      notifyDaysBefore: notifyDays.default([14]),
+      sweepIntervalMinutes: interval.default(60),
+      logSampleRate: rate.default(0.1),
       alarmTopicArn: z
         .string('must be the ARN of an SNS topic')
         .regex(

@@ -2,9 +2,9 @@ import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 
 /** The kinds of item in the table, by how their partition keys begin. docs/storage.md describes each. */
-export type ItemKind = 'key_*' | 'idempotency_*' | 'secret_cursor' | 'routes_*';
+export type ItemKind = 'key_*' | 'idempotency_*' | 'secret_cursor' | 'routes_*' | 'events_*';
 
-export type ItemAction = 'GetItem' | 'PutItem' | 'UpdateItem';
+export type ItemAction = 'GetItem' | 'PutItem' | 'Query' | 'UpdateItem';
 
 /**
  * Allows actions on single items of these kinds. A transaction is allowed by what it consists of.
@@ -32,6 +32,22 @@ export function itemAccess(
         'dynamodb:LeadingKeys': 'false',
         ...(attributes && { 'dynamodb:Attributes': 'false' }),
       },
+    },
+  });
+}
+
+/**
+ * Allows to record events, as a part of the transaction that makes the change. IAM cannot demand that a put is of a
+ * new item; docs/storage.md says what does. No statement may allow more on events: test/infra/roles.test.ts.
+ */
+export function eventRecording(table: ITable): PolicyStatement {
+  return new PolicyStatement({
+    actions: ['dynamodb:PutItem'],
+    resources: [table.tableArn],
+    conditions: {
+      'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['events_*'] },
+      Null: { 'dynamodb:LeadingKeys': 'false' },
+      StringEquals: { 'dynamodb:EnclosingOperation': 'TransactWriteItems' },
     },
   });
 }

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { ApiKey } from './api-key.schema.ts';
 import { publicKey } from './api-key.ts';
-import { keyPrefix, lifetimeSettings, retentionDays } from './environment.ts';
+import { keyPrefix, lifetimeSettings, retentionDays, scheduleSettings } from './environment.ts';
+import type { Origin } from './event.ts';
 import { ExpiresInDays, Name, OwnerId } from './key-fields.schema.ts';
 import { createKey } from './key-table.ts';
 import { decideExpiry } from './lifetime.ts';
@@ -21,20 +22,20 @@ const AdminKeyRequest = z.strictObject({
  * Makes and stores an administrator's key: every scope, for every owner. It is for whoever holds AWS credentials
  * for the function, which is more than any key can do.
  *
- * @param now epoch milliseconds
  * @throws Error whose message names each wrong field; it becomes the invocation's `errorMessage`
  */
 export async function createAdminKey(
   request: unknown,
-  now: number,
+  origin: Origin,
 ): Promise<{ key: string; api_key: ApiKey }> {
-  const { decided, settings } = decide(request ?? {}, now);
+  const { now } = origin;
+  const { decided, settings } = decide(request ?? {}, origin);
   const { key, record } = newKey(decided, now, settings);
-  await createKey(record);
+  await createKey(record, origin);
   return { key: key.reveal(), api_key: publicKey(record, now) };
 }
 
-const decide = (request: unknown, now: number) => {
+const decide = (request: unknown, { now, actor }: Origin) => {
   try {
     refuseUnsafe(request);
     const { owner_id, name, expires_in_days } = validate(AdminKeyRequest, request);
@@ -47,9 +48,10 @@ const decide = (request: unknown, now: number) => {
         scopes: ['*:*'],
         expires_at: decideExpiry({ expires_in_days }, now, lifetimeSettings()),
         metadata: {},
-        created_by: 'system:create-admin-key',
+        notify_days_before: null,
+        created_by: actor,
       },
-      settings: { key_prefix: keyPrefix(), retention_days: retentionDays() },
+      settings: { key_prefix: keyPrefix(), retention_days: retentionDays(), ...scheduleSettings() },
     };
   } catch (error) {
     throw error instanceof InvalidRequest ? new Error(inWords(error)) : error;

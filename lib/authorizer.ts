@@ -1,11 +1,13 @@
 import type { APIGatewayAuthorizerResult, APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
-import { decideAccess } from './access.ts';
-import { extractKey } from './credentials.ts';
+import { type AccessCode, decideAccess } from './access.ts';
+import { type CredentialProblem, extractKey } from './credentials.ts';
+import { requestOrigin } from './event.ts';
 import { digestOf, parseKey } from './key-format.ts';
 import type { KeyFacts, KeyReader } from './key-reader.ts';
 import { policyFor } from './policy.ts';
 import type { RouteReader } from './route-reader.ts';
 import { requiredScopes } from './routes.ts';
+import { withoutKeys } from './secret-text.ts';
 
 export type Log = (line: Record<string, unknown>) => void;
 
@@ -17,6 +19,8 @@ export interface AuthorizerDependencies {
   /** The first part of this stack's keys. */
   prefix: string;
   log: Log;
+  /** Whether this refusal is logged. All are counted. */
+  sampled: () => boolean;
 }
 
 /** https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-control-access-using-iam-policies-to-invoke-api.html */
@@ -25,6 +29,9 @@ const METHOD_ARN =
 
 /** Printable ASCII without the quote and the backslash: a gateway response's template escapes nothing. */
 const JSON_SAFE = /^[ !#-[\]-~]*$/;
+
+/** How often a first use is written when the key changes at the same time. */
+const MOST_FIRST_USES = 3;
 
 const UNDECLARED =
   'This route declares no scopes, so nobody may call it. Declare its scopes, or that it is public, and deploy the API again.';
@@ -65,6 +72,34 @@ const safe = (context: Record<string, string>): Record<string, string> => {
   return context;
 };
 
+/** Why a request was refused, as the metric and the log have it. */
+type Reason =
+  | CredentialProblem
+  | AccessCode
+  | 'route_not_declared'
+  /** Nothing was decided, so it was refused. */
+  | 'error';
+
+/**
+ * One refusal as a metric, in CloudWatch's embedded metric format: a line of the log, so the authorizer waits for
+ * nothing and needs no permission.
+ * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+ */
+const refusalMetric = (reason: Reason, now: number): Record<string, unknown> => ({
+  _aws: {
+    Timestamp: now,
+    CloudWatchMetrics: [
+      {
+        Namespace: 'Rekey',
+        Dimensions: [['reason']],
+        Metrics: [{ Name: 'Refused', Unit: 'Count' }],
+      },
+    ],
+  },
+  reason,
+  Refused: 1,
+});
+
 const allow = (key: KeyFacts, { methodArn }: RouteRequest): APIGatewayAuthorizerResult => ({
   principalId: key.id,
   policyDocument: policyFor('Allow', methodArn),
@@ -100,28 +135,31 @@ type Verdict = { key: KeyFacts } | { refusal: APIGatewayAuthorizerResult | undef
 const decide = async (
   event: APIGatewayRequestAuthorizerEvent,
   request: RouteRequest,
-  { reader, readRoutes, now, prefix, log }: AuthorizerDependencies,
+  { reader, readRoutes, now, prefix, log, sampled }: AuthorizerDependencies,
 ): Promise<APIGatewayAuthorizerResult | undefined> => {
-  // Never `headers`: of a header that was sent twice it has only the last one.
-  const credential = extractKey(event.multiValueHeaders);
-  if ('problem' in credential) return undefined;
-  const presented = parseKey(credential.key, prefix);
-  if (!presented) return undefined;
-
   const { apiId, method, resource, requestId } = request;
-  const digest = digestOf(credential.key);
-  const refused = (code: string) => {
+  /** @param key_id of a key of the right form: nobody can write what they like into the log */
+  const refused = (code: Reason, key_id?: string): undefined => {
+    log(refusalMetric(code, now()));
+    if (!sampled()) return;
     log({
       level: 'info',
       event: 'refused',
       code,
-      key_id: presented.id,
+      key_id,
       api_id: apiId,
       method,
       resource,
       request_id: requestId,
     });
   };
+
+  // Never `headers`: of a header that was sent twice it has only the last one.
+  const credential = extractKey(event.multiValueHeaders);
+  if ('problem' in credential) return refused(credential.problem);
+  const presented = parseKey(credential.key, prefix);
+  if (!presented) return refused('malformed');
+  const digest = digestOf(credential.key);
 
   const [key, routes] = await Promise.all([
     reader.getKey(presented.id),
@@ -132,38 +170,30 @@ const decide = async (
   const judge = (record: KeyFacts | undefined): Verdict => {
     const { code, missing_scopes } = decideAccess({ record, digest, now: now(), required: required ?? [] });
     if (!record || code === 'not_found' || code === 'revoked' || code === 'expired') {
-      refused(code);
-      return { refusal: undefined };
+      return { refusal: refused(code, presented.id) };
     }
     if (!required) {
-      refused('route_not_declared');
+      refused('route_not_declared', presented.id);
       return { refusal: deny(record, request, 'route_not_declared', UNDECLARED) };
     }
     if (code === 'insufficient_scope') {
-      refused(code);
+      refused(code, presented.id);
       const detail = `Use an API key that has ${missing_scopes.join(', ')}.`;
       return { refusal: deny(record, request, code, detail, missing_scopes) };
     }
     return { key: record };
   };
 
-  const first = judge(key);
-  if ('refusal' in first) return first.refusal;
-  if (first.key.first_used_at !== null) return allow(first.key, request);
-
-  // Awaited: until this is written, a retry of the request that made the key may still replace its secret.
-  const noted = await reader.markFirstUse(first.key.id, digest, new Date(now()).toISOString());
-  if (noted) return allow(first.key, request);
-
-  const second = judge(await reader.getKey(first.key.id));
-  if ('refusal' in second) return second.refusal;
-  if (second.key.first_used_at === null) throw new Error('the first use was not written, by nobody');
-  return allow(second.key, request);
+  let verdict = judge(key);
+  for (let tries = 1; 'key' in verdict && verdict.key.first_used_at === null; tries++) {
+    if (tries > MOST_FIRST_USES) throw new Error('the first use could not be written');
+    // Awaited: until this is written, a retry of the request that made the key may still replace its secret.
+    const origin = requestOrigin(verdict.key.id, now(), event.requestContext);
+    if (await reader.markFirstUse(verdict.key.id, digest, origin)) break;
+    verdict = judge(await reader.getKey(verdict.key.id));
+  }
+  return 'refusal' in verdict ? verdict.refusal : allow(verdict.key, request);
 };
-
-/** An error of ours or of a library may quote what it was given; a key is never logged. */
-const withoutKeys = (text: string): string =>
-  text.replace(/[a-z]{2,12}_(?:live|test)_[0-9A-Za-z]+/g, '[key]').slice(0, 500);
 
 /**
  * Decides one request to a protected REST API (a REQUEST authorizer, without caching).
@@ -185,12 +215,14 @@ export async function authorize(
     result = await decide(event, routeRequestOf(event), dependencies);
   } catch (error) {
     const { name, message, code } = error as Error & { code?: unknown };
+    dependencies.log(refusalMetric('error', dependencies.now()));
     dependencies.log({
       level: 'error',
       event: 'authorizer_failed',
       error: String(name),
       code: code === undefined ? undefined : String(code),
-      message: withoutKeys(String(message)),
+      // It may quote what it was given.
+      message: withoutKeys(String(message)).slice(0, 500),
       api_id: event?.requestContext?.apiId,
       request_id: event?.requestContext?.requestId,
     });

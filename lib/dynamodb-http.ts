@@ -30,6 +30,15 @@ const TRANSIENT = new Set([
   'TransactionConflictException',
 ]);
 
+/** Codes in CancellationReasons with which the same transaction may succeed when it is sent again. */
+const PASSING = new Set([
+  'None',
+  'TransactionConflict',
+  'ThrottlingError',
+  'ProvisionedThroughputExceeded',
+  'RequestLimitExceeded',
+]);
+
 type Variables = Readonly<Record<string, string | undefined>>;
 
 /** A call that DynamoDB refused, or that was not answered in time. Its message holds nothing of the item. */
@@ -39,11 +48,20 @@ export class DynamoDbFailure extends Error {
   readonly code: string;
   /** Whether the same request may succeed when it is sent again. */
   readonly transient: boolean;
+  /** Whether it was refused because the condition of a write did not hold. */
+  readonly conditionFailed: boolean;
 
-  constructor(code: string, message: string, { transient = false }: { transient?: boolean } = {}) {
+  /** @param reasons why a transaction was cancelled, one for each of its writes */
+  constructor(
+    code: string,
+    message: string,
+    { transient = false, reasons = [] }: { transient?: boolean; reasons?: string[] } = {},
+  ) {
     super(message);
     this.code = code;
-    this.transient = transient;
+    this.conditionFailed =
+      code === 'ConditionalCheckFailedException' || reasons.includes('ConditionalCheckFailed');
+    this.transient = transient || (reasons.length > 0 && reasons.every((reason) => PASSING.has(reason)));
   }
 }
 
@@ -55,7 +73,7 @@ class StaleConnection extends DynamoDbFailure {
 }
 
 /** Sends one operation and gives the parsed answer. Throws `DynamoDbFailure`. */
-export type DynamoDbCall = (operation: 'GetItem' | 'UpdateItem', input: object) => Promise<unknown>;
+export type DynamoDbCall = (operation: 'GetItem' | 'TransactWriteItems', input: object) => Promise<unknown>;
 
 const variable = (env: Variables, name: string): string => {
   const value = env[name];
@@ -103,17 +121,21 @@ const readAnswer = (
 const refusal = (operation: string, { status, text }: Answer): DynamoDbFailure => {
   let code = 'UnknownError';
   let message = '';
+  let reasons: string[] = [];
   try {
     const body = JSON.parse(text);
     if (typeof body.__type === 'string')
       code = body.__type.slice(body.__type.lastIndexOf('#') + 1).slice(0, 100);
     if (typeof (body.message ?? body.Message) === 'string')
       message = (body.message ?? body.Message).slice(0, 300);
+    if (Array.isArray(body.CancellationReasons))
+      reasons = body.CancellationReasons.map((reason: { Code?: unknown } | null) => String(reason?.Code));
   } catch {
     // A load balancer's page, say; the status is all there is to know.
   }
   return new DynamoDbFailure(code, `${operation} was answered with ${status} ${code}: ${message}`, {
     transient: status >= 500 || TRANSIENT.has(code),
+    reasons,
   });
 };
 
@@ -122,8 +144,8 @@ const refusal = (operation: string, { status, text }: Answer): DynamoDbFailure =
  * docs/decisions/0002-authorizer-dynamodb-client.md.
  *
  * A kept connection that went stale while the function was frozen is replaced at once; a time-out, throttling or
- * a fault of DynamoDB is tried once more. So send only what may be applied twice: reads, and writes under a
- * condition that their own effect makes false.
+ * a fault of DynamoDB is tried once more. So send only what may be applied twice: reads, and transactions with a
+ * token, under a condition that their own effect makes false.
  *
  * @param env read at every call: region, credentials and endpoint, named as in every Lambda function
  */

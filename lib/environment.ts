@@ -1,4 +1,5 @@
 import type { LifetimeSettings } from './lifetime.ts';
+import type { ScheduleSettings } from './schedule.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -44,7 +45,31 @@ export function lifetimeSettings(env: Variables = process.env): LifetimeSettings
   return settings;
 }
 
+/** `REKEY_NOTIFY_DAYS_BEFORE`: days before its end at which a key is told of, such as `30,14,3`. */
+export function scheduleSettings(env: Variables = process.env): ScheduleSettings {
+  const name = 'REKEY_NOTIFY_DAYS_BEFORE';
+  const form = 'one to five different whole numbers of days from 1 to 365, with commas between';
+  const list = read(env, name, /^[1-9]\d{0,2}(?:,[1-9]\d{0,2}){0,4}$/, form)
+    .split(',')
+    .map(Number);
+  if (new Set(list).size < list.length || Math.max(...list) > 365)
+    throw new Error(`${name} is not valid: it must be ${form}`);
+  return { notify_days_before: list };
+}
+
 /** `REKEY_RETENTION_DAYS`: how long a record is kept after its key's end. */
 export function retentionDays(env: Variables = process.env): number {
   return days(env, 'REKEY_RETENTION_DAYS');
+}
+
+/** `REKEY_LOG_SAMPLE_RATE`: the part of the refused requests that is logged, 0 to 1. */
+export function logSampleRate(env: Variables = process.env): number {
+  return Number(
+    read(env, 'REKEY_LOG_SAMPLE_RATE', /^(?:0(?:\.\d{1,6})?|1(?:\.0{1,6})?)$/, 'a number from 0 to 1'),
+  );
+}
+
+/** `REKEY_EVENT_RETENTION_DAYS`: how long an event is kept. */
+export function eventRetentionDays(env: Variables = process.env): number {
+  return days(env, 'REKEY_EVENT_RETENTION_DAYS');
 }

@@ -1,9 +1,5 @@
 import type { Problem } from './problem.ts';
-
-/** The text of a key, whole or cut, of whatever prefix. */
-const KEY_LIKE = /[a-z]{2,12}_(?:live|test)_[0-9A-Za-z]{8,}/g;
-
-const withoutKeys = (text: string): string => text.replace(KEY_LIKE, '[secret]');
+import { withoutKeys } from './secret-text.ts';
 
 const causeOf = (cause: unknown): Record<string, unknown> | undefined => {
   if (cause === undefined) return undefined;
@@ -27,4 +23,9 @@ export function logProblem(problem: Problem, where: Record<string, string>): voi
     cause: causeOf(problem.cause),
   };
   (fault ? console.error : console.info)(JSON.stringify(line));
+}
+
+/** One line of JSON for something that failed and did not stop the rest. It says where, by ids. */
+export function logFailure(event: string, error: unknown, where: Record<string, string>): void {
+  console.error(JSON.stringify({ level: 'error', event, ...where, cause: causeOf(error) }));
 }

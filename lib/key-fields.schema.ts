@@ -19,7 +19,7 @@ export const Name = z
   .min(1, 'must have at least 1 character')
   .max(100, 'must have at most 100 characters')
   .regex(PLAIN_TEXT, PLAIN_TEXT_MESSAGE)
-  .regex(/\S/, 'must not be blank')
+  .regex(/[^\s\p{Cf}]/u, 'must not be blank')
   .meta({
     description: 'What people call the key: 1 to 100 characters of plain text.',
     example: 'Billing worker',
@@ -94,6 +94,27 @@ export const GracePeriodHours = z
   .min(0, 'must be at least 0 hours')
   .max(720, 'must be at most 720 hours')
   .meta({ description: 'Hours during which the old key still works. 0 ends it at once.', example: 48 });
+
+const NOTIFY_MOST_DAYS = 365;
+const NOTIFY_MOST_STEPS = 5;
+
+export const NotifyDaysBefore = z
+  .array(
+    z
+      .int('must be a whole number of days')
+      .min(1, 'must be at least 1 day')
+      .max(NOTIFY_MOST_DAYS, `must be at most ${NOTIFY_MOST_DAYS} days`),
+    'must be a list of days',
+  )
+  .min(1, 'must have at least 1 day')
+  .max(NOTIFY_MOST_STEPS, `must have at most ${NOTIFY_MOST_STEPS} days`)
+  .refine((days) => new Set(days).size === days.length, 'must have each day once')
+  .transform((days) => days.toSorted((a, b) => b - a))
+  .meta({
+    description:
+      'Days before the end of the key at which `api_key.expiring` is sent, the farthest first. A key that lives shorter gets it at half of its life.',
+    example: [30, 14, 3],
+  });
 
 export const Reason = z
   .string('must be a string')

@@ -41,20 +41,27 @@ const checksumOf = (text: string): string => {
 };
 
 /**
- * A new id, `key_` and 22 base62 characters: 48 bits of time and 80 random bits. Ids sort by the millisecond
- * they were made in.
+ * A new id, the prefix and 22 base62 characters: 48 bits of time and 80 random bits. Ids of one prefix sort by the
+ * millisecond they were made in.
  *
  * @param now epoch milliseconds
  * @throws RangeError when `now` is not a whole number of 48 bits
  */
-export function newKeyId(now: number, random: Random = randomBytes): string {
+export function newId(prefix: string, now: number, random: Random = randomBytes): string {
   if (!Number.isInteger(now) || now < 0 || now > LATEST_TIME)
     throw new RangeError('now must be epoch milliseconds');
   const bytes = Buffer.alloc(ID_BYTES);
   bytes.writeUIntBE(now, 0, TIME_BYTES);
   bytes.set(exactly(random, ID_BYTES - TIME_BYTES), TIME_BYTES);
-  return ID_PREFIX + encodeBase62(bytes, ID_WIDTH);
+  return prefix + encodeBase62(bytes, ID_WIDTH);
 }
+
+/** The smallest id of its millisecond: a bound for ranges of ids. */
+export const earliestId = (prefix: string, ms: number): string =>
+  newId(prefix, ms, (length) => new Uint8Array(length));
+
+/** A new id of a key, `key_…`. */
+export const newKeyId = (now: number, random?: Random): string => newId(ID_PREFIX, now, random);
 
 /**
  * Makes the text of a key for an id. `digest` and `hint` are what is stored; the text is nowhere else.

@@ -1,6 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import type { ApiKeyRecord } from './api-key.schema.ts';
 import type { DynamoDbCall } from './dynamodb-http.ts';
 import { DynamoDbFailure } from './dynamodb-http.ts';
+import { keyEvent, newEventId, type Origin } from './event.ts';
+import { eventItem } from './event-item.ts';
 import { isGrant } from './scope.ts';
 
 /** What of a key a decision needs. Names and metadata stay in the table. */
@@ -99,13 +102,49 @@ const factsOf = (item: Item, id: string): KeyFacts => {
   };
 };
 
+/** An attribute value of DynamoDB's JSON as a plain one; only the types that a key has. */
+const plain = (attribute: unknown): unknown => {
+  const [[type, value] = [], ...more] = isObject(attribute) ? Object.entries(attribute) : [];
+  if (more.length === 0) {
+    if (type === 'NULL') return null;
+    if (type === 'S') return value;
+    if (type === 'N') return Number(value);
+    if (type === 'L' && Array.isArray(value)) return value.map(plain);
+    if (type === 'M' && isObject(value)) return plainOf(value);
+  }
+  throw new UnexpectedItem('the item has an attribute of no known type');
+};
+
+const plainOf = (item: Item): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(item).map(([name, attribute]) => [name, plain(attribute)]));
+
+const attributesOf = (values: Record<string, string | number>) =>
+  Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [
+      name,
+      typeof value === 'number' ? { N: String(value) } : { S: value },
+    ]),
+  );
+
+const FIRST_USE_NAMES = ['pk', 'version', 'digest', 'revoked_at', 'first_used_at'];
+
 export type KeyReader = ReturnType<typeof createKeyReader>;
 
 /**
- * Reads keys for decisions, and writes the one thing a decision writes. Strict: what does not have the form of a
- * key record is an error, not a key.
+ * Reads keys for decisions, and writes the one thing a decision writes, with its event. Strict: what does not have
+ * the form of a key record is an error, not a key.
+ *
+ * @param eventRetentionDays how long the event is kept
  */
-export function createKeyReader({ table, call }: { table: string; call: DynamoDbCall }) {
+export function createKeyReader({
+  table,
+  call,
+  eventRetentionDays,
+}: {
+  table: string;
+  call: DynamoDbCall;
+  eventRetentionDays: number;
+}) {
   const keyOf = (id: string) => ({ pk: { S: id }, sk: { S: 'api_key' } });
 
   return {
@@ -123,31 +162,58 @@ export function createKeyReader({ table, call }: { table: string; call: DynamoDb
 
     /**
      * Notes the first use of a key, once in its life, and only of the secret that was presented: while a key is
-     * unused its secret may be replaced, so the two writes must exclude each other.
+     * unused its secret may be replaced, so the two writes must exclude each other. The event shows the whole key,
+     * so all of it is read, and must still be so when it is written.
      *
-     * @param at ISO 8601
      * @returns false when the key has changed since it was read, or is in use already: read it again
-     * @throws DynamoDbFailure
+     * @throws DynamoDbFailure, UnexpectedItem
      */
-    async markFirstUse(id: string, digest: string, at: string): Promise<boolean> {
+    async markFirstUse(id: string, digest: string, origin: Origin): Promise<boolean> {
+      const item = itemOf(await call('GetItem', { TableName: table, Key: keyOf(id), ConsistentRead: true }));
+      if (!item) return false;
+      const facts = factsOf(item, id);
+      if (facts.digest !== digest || facts.revoked_at !== null || facts.first_used_at !== null) return false;
+
+      const record = plainOf(item) as unknown as ApiKeyRecord;
+      const first_used_at = new Date(origin.now).toISOString();
+      const told = { id: newEventId(origin.now), before: record };
+      const event = keyEvent('api_key.first_used', { ...record, first_used_at }, origin, told);
       try {
-        await call('UpdateItem', {
-          TableName: table,
-          Key: keyOf(id),
-          UpdateExpression: 'SET #first_used_at = :at',
-          ConditionExpression:
-            '#digest = :digest AND attribute_type(#revoked_at, :null) AND attribute_type(#first_used_at, :null)',
-          ExpressionAttributeNames: {
-            '#first_used_at': 'first_used_at',
-            '#digest': 'digest',
-            '#revoked_at': 'revoked_at',
-          },
-          ExpressionAttributeValues: { ':at': { S: at }, ':digest': { S: digest }, ':null': { S: 'NULL' } },
+        await call('TransactWriteItems', {
+          // The call may be sent twice; with a token it is done once.
+          ClientRequestToken: randomUUID(),
+          TransactItems: [
+            {
+              Update: {
+                TableName: table,
+                Key: keyOf(id),
+                UpdateExpression: 'SET #first_used_at = :at',
+                ConditionExpression:
+                  'attribute_exists(#pk) AND #version = :version AND #digest = :digest AND attribute_type(#revoked_at, :null) AND attribute_type(#first_used_at, :null)',
+                ExpressionAttributeNames: Object.fromEntries(
+                  FIRST_USE_NAMES.map((name) => [`#${name}`, name]),
+                ),
+                ExpressionAttributeValues: attributesOf({
+                  ':at': first_used_at,
+                  ':version': record.version,
+                  ':digest': digest,
+                  ':null': 'NULL',
+                }),
+              },
+            },
+            {
+              Put: {
+                TableName: table,
+                Item: attributesOf({ ...eventItem(event, eventRetentionDays) }),
+                ConditionExpression: 'attribute_not_exists(#pk)',
+                ExpressionAttributeNames: { '#pk': 'pk' },
+              },
+            },
+          ],
         });
         return true;
       } catch (error) {
-        if (error instanceof DynamoDbFailure && error.code === 'ConditionalCheckFailedException')
-          return false;
+        if (error instanceof DynamoDbFailure && error.conditionFailed) return false;
         throw error;
       }
     },

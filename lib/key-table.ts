@@ -1,11 +1,13 @@
-import { randomUUID } from 'node:crypto';
-import { PutCommand, TransactWriteCommand, UpdateCommand } from '@aws-sdk/lib-dynamodb';
-import { ApiKeyRecord } from './api-key.schema.ts';
+import { ApiKeyRecord, ListedKey } from './api-key.schema.ts';
 import { isValid, ttlOf } from './api-key.ts';
 import { canonicalJson } from './canonical-json.ts';
+import { changesBetween, keyEvent, newEventId, type Origin } from './event.ts';
+import { putEvent } from './event-table.ts';
 import { type Claim, claiming } from './idempotency.ts';
+import type { Change } from './key-change.ts';
 import { IdempotencyKeyUsed, KeyExpired, KeyRevoked, NotFound, Unavailable } from './problem.ts';
 import type { Rotation } from './rotation.ts';
+import { type DueStep, NOTHING_DUE } from './schedule.ts';
 import {
   ConditionFailed,
   changing,
@@ -16,15 +18,19 @@ import {
   present,
   query,
   readItem,
-  send,
+  transact,
 } from './table-client.ts';
-import { BY_LINEAGE, BY_OWNER, ListedKey, SORT_KEY } from './table-layout.ts';
+import { BY_LINEAGE, BY_OWNER, SORT_KEY } from './table-layout.ts';
 
-/** What a PATCH may change. What is absent or undefined stays as it is, but for `ttl: undefined`, which removes it. */
-export type KeyChanges = Partial<Pick<ApiKeyRecord, 'name' | 'metadata' | 'scopes' | 'expires_at' | 'ttl'>>;
+/** Absent when they do not apply: a change that says undefined takes them away. Every other attribute stays. */
+const REMOVABLE: ReadonlySet<string> = new Set(['ttl', 'due_shard', 'next_action_at']);
 
 /** How often a write is decided anew because somebody else's came first. */
 const MOST_DECISIONS = 8;
+/** How often a revoke is written from the state it was decided from, before it is written whatever the state. */
+const MOST_POLITE_REVOKES = 3;
+/** Tries of a revoke that meets other transactions; the time for one call ends them sooner. */
+const MOST_TRIES_OF_REVOKE = 20;
 /** Keys of an owner that one page may look at to find those that were asked for. */
 const LIST_BUDGET = 1_000;
 /** Items of one query's page; 1 MB ends it sooner. */
@@ -32,9 +38,16 @@ const QUERY_PAGE = 250;
 
 const placeOf = (id: string) => ({ pk: id, sk: SORT_KEY.apiKey });
 
-/** A state that nothing but a write of this file can have left: `version` counts them. */
-const UNCHANGED =
-  'attribute_exists(#pk) AND #version = :version AND attribute_type(#revoked_at, :null)' as const;
+/** The state that a write was decided from, as a condition; what a write's event shows is then what is stored. */
+const unchanged = ({ version, first_used_at }: ApiKeyRecord) => ({
+  expression: [
+    'attribute_exists(#pk) AND #version = :version AND attribute_type(#revoked_at, :null)',
+    // The first use leaves the version alone.
+    ...(first_used_at === null ? ['attribute_type(#first_used_at, :null)'] : []),
+  ].join(' AND '),
+  names: ['pk', 'version', 'revoked_at', ...(first_used_at === null ? ['first_used_at'] : [])],
+  values: { ':version': version, ':null': 'NULL' },
+});
 
 /**
  * The key, read consistently.
@@ -56,26 +69,26 @@ export async function getKey(
  */
 export async function createKey(
   record: ApiKeyRecord,
+  origin: Origin,
   claim?: Claim,
   table: KeyTable = environmentTable(),
 ): Promise<ApiKeyRecord | 'taken'> {
-  const put = putting(record, table);
-  const outcome = claim
-    ? await transact(table, [
-        put,
-        claiming(claim, { api_key_id: record.id, previous_key_id: record.parent_key_id }, table),
-      ])
-    : await send(table, new PutCommand(put.Put));
+  const outcome = await transact(table, [
+    putting(record, table),
+    telling('api_key.created', record, origin, table),
+    ...taking(claim, { api_key_id: record.id, previous_key_id: record.parent_key_id }, table),
+  ]);
   if (!(outcome instanceof ConditionFailed)) return record;
   // The SDK sends again what was not answered, and then meets what it has written itself.
   const stored = await getKey(record.id, table);
   if (stored?.digest === record.digest) return record;
-  if (outcome.failed[1]) return 'taken';
+  if (isTaken(claim, outcome)) return 'taken';
   throw new Error(`the new id ${record.id} is in use`);
 }
 
 /**
  * Changes a key as `decide` says, which is asked again with a fresh record when somebody else's write came first.
+ * What changes nothing writes nothing, so a change whose answer was lost is not recorded twice.
  *
  * @param seen the record as just read with `getKey`
  * @param decide throws the problem when the record does not allow the change; changes nothing itself
@@ -84,17 +97,19 @@ export async function createKey(
  */
 export function updateKey(
   seen: ApiKeyRecord,
-  decide: (record: ApiKeyRecord) => KeyChanges,
+  decide: (record: ApiKeyRecord) => Change,
+  origin: Origin,
   table: KeyTable = environmentTable(),
 ): Promise<ApiKeyRecord> {
   return decideAndWrite(
     seen,
     async (record) => {
-      const changes = Object.entries(decide(record)).filter(
-        ([name, value]) => value !== undefined || name === 'ttl',
+      const changes = Object.fromEntries(
+        Object.entries(decide(record)).filter(([name, value]) => value !== undefined || REMOVABLE.has(name)),
       );
-      if (changes.length === 0) return record;
-      return writeVersion(record, Object.fromEntries(changes), UNCHANGED, {}, table);
+      const shown = changesBetween(record, changes).filter(({ field }) => field in ListedKey.shape);
+      if (shown.length === 0) return record;
+      return writeVersion(record, changes, 'api_key.updated', origin, table);
     },
     table,
   );
@@ -112,6 +127,7 @@ export function updateKey(
 export function rotateKey(
   seen: ApiKeyRecord,
   decide: (record: ApiKeyRecord) => { old: Rotation['old']; successor: ApiKeyRecord },
+  origin: Origin,
   claim?: Claim,
   table: KeyTable = environmentTable(),
 ): Promise<{ successor: ApiKeyRecord; previous: ApiKeyRecord } | 'taken'> {
@@ -123,68 +139,59 @@ export function rotateKey(
       // An answer was lost and the write was ours: DynamoDB knows its token for ten minutes, other engines may not.
       if (last && record.successor_key_id === last.successor.id) return last;
       const { old, successor } = decide(record);
-      const changes = { ...old, successor_key_id: successor.id, version: record.version + 1 };
-      last = { successor, previous: { ...record, ...changes } };
+      const previous = changed(record, { ...old, successor_key_id: successor.id });
+      last = { successor, previous };
 
-      const { expression, values } = changing(changes);
-      const update = {
-        Update: {
-          TableName: table.tableName,
-          Key: placeOf(record.id),
-          UpdateExpression: expression,
-          ConditionExpression: `${UNCHANGED} AND attribute_type(#successor_key_id, :null)`,
-          ExpressionAttributeNames: names('pk', 'revoked_at', ...Object.keys(changes)),
-          ExpressionAttributeValues: { ...values, ':version': record.version, ':null': 'NULL' },
-        },
-      };
-      const made = { api_key_id: successor.id, previous_key_id: record.id };
-      const items = [update, putting(successor, table), ...(claim ? [claiming(claim, made, table)] : [])];
-      const outcome = await transact(table, items);
+      const outcome = await transact(table, [
+        updating(record, previous, table, { successor_key_id: null }),
+        putting(successor, table),
+        telling('api_key.rotated', previous, origin, table, { before: record }),
+        telling('api_key.created', successor, origin, table),
+        ...taking(claim, { api_key_id: successor.id, previous_key_id: record.id }, table),
+      ]);
       if (!(outcome instanceof ConditionFailed)) return last;
-      return outcome.failed[2] ? ((await isOurs(last, table)) ? last : 'taken') : 'conflict';
+      if (!isTaken(claim, outcome)) return 'conflict';
+      return (await isOurs(last, table)) ? last : 'taken';
     },
     table,
   );
 }
 
 /**
- * Ends a key for ever. It depends on nothing but that the key is not revoked yet, so no stream of other writes can
- * hold it up. Again changes nothing: the first time and reason stay.
+ * Ends a key for ever. First as every write, from the state it was decided from; when others keep coming first,
+ * then depending on nothing but that the key is not revoked yet, so no stream of other writes can hold it up. Its
+ * event then shows the other fields as they were a moment before. Again changes nothing: the first time and reason
+ * stay.
  *
  * @param seen the record as just read with `getKey`
- * @param revocation `now` in epoch milliseconds
  * @returns the record as it is now
  * @throws NotFound; Unavailable
  */
 export async function revokeKey(
   seen: ApiKeyRecord,
-  revocation: { reason: string | null; now: number; retention_days: number },
+  revocation: { reason: string | null; retention_days: number },
+  origin: Origin,
   table: KeyTable = environmentTable(),
 ): Promise<ApiKeyRecord> {
-  if (seen.revoked_at !== null) return seen;
-  const { reason, now, retention_days } = revocation;
-  const revoked_at = new Date(now).toISOString();
-  // An end that is past cannot move any more, and one to come lies after this; so the ttl holds, whoever writes.
-  const ttl = ttlOf({ expires_at: seen.expires_at, revoked_at }, retention_days);
-  const changes = { revoked_at, revoked_reason: reason, ttl };
-  const { expression, values } = changing(changes);
-  const outcome = await send(
-    table,
-    new UpdateCommand({
-      TableName: table.tableName,
-      Key: placeOf(seen.id),
-      UpdateExpression: `${expression} ADD #version :one`,
-      ConditionExpression: 'attribute_exists(#pk) AND attribute_type(#revoked_at, :null)',
-      ExpressionAttributeNames: names('pk', 'version', ...Object.keys(changes)),
-      ExpressionAttributeValues: { ...values, ':one': 1, ':null': 'NULL' },
-      ReturnValues: 'ALL_NEW',
-    }),
-  );
-  if (!(outcome instanceof ConditionFailed)) return ApiKeyRecord.parse(outcome.Attributes);
-  // Revoked by another, or by this very request whose first answer was lost: either way it is revoked.
-  const stored = await getKey(seen.id, table);
-  if (!stored) throw new NotFound();
-  return stored;
+  const { reason, retention_days } = revocation;
+  const revoked_at = new Date(origin.now).toISOString();
+  let record = seen;
+  for (let tries = 1; record.revoked_at === null; tries++) {
+    if (tries > MOST_POLITE_REVOKES + 1) throw new Unavailable(1);
+    const regardless = tries > MOST_POLITE_REVOKES;
+    // An end that is past cannot move any more, and one to come lies after this; so the ttl holds, whoever writes.
+    const ttl = ttlOf({ expires_at: record.expires_at, revoked_at }, retention_days);
+    const revoked = changed(record, { revoked_at, revoked_reason: reason, ttl, ...NOTHING_DUE });
+    const update = regardless ? revokingRegardless(revoked, table) : updating(record, revoked, table);
+    const event = telling('api_key.revoked', revoked, origin, table, { before: record, reason });
+    const outcome = await transact(table, [update, event], MOST_TRIES_OF_REVOKE);
+    if (!(outcome instanceof ConditionFailed) && !regardless) return revoked;
+    const stored = await getKey(seen.id, table);
+    if (!stored) throw new NotFound();
+    // Revoked by another, or by this very request whose first answer was lost: either way it is revoked.
+    record = stored;
+  }
+  return record;
 }
 
 /**
@@ -196,10 +203,11 @@ export async function revokeKey(
  */
 export function replaceSecret(
   seen: ApiKeyRecord,
-  secret: { digest: string; hint: string; now: number },
+  secret: { digest: string; hint: string },
+  origin: Origin,
   table: KeyTable = environmentTable(),
 ): Promise<ApiKeyRecord> {
-  const { digest, hint, now } = secret;
+  const { digest, hint } = secret;
   return decideAndWrite(
     seen,
     async (record) => {
@@ -207,13 +215,13 @@ export function replaceSecret(
       if (record.digest === digest) return record;
       if (record.revoked_at !== null) throw new KeyRevoked();
       if (record.first_used_at !== null) throw new IdempotencyKeyUsed(record.id);
-      if (!isValid(record, now)) throw new KeyExpired();
+      if (!isValid(record, origin.now)) throw new KeyExpired();
       // The caller was found to be allowed what `seen` may do. Asked again, it is judged by what the key may do now.
       if (canonicalJson(record.scopes) !== canonicalJson(seen.scopes)) throw new Unavailable(1);
-      const condition = `${UNCHANGED} AND #digest = :seen_digest AND attribute_type(#first_used_at, :null)`;
-      return writeVersion(record, { digest, hint }, condition, { ':seen_digest': record.digest }, table, [
-        'first_used_at',
-      ]);
+      return writeVersion(record, { digest, hint }, 'api_key.updated', origin, table, {
+        reason: 'secret_replaced',
+        condition: { digest: record.digest },
+      });
     },
     table,
   );
@@ -223,31 +231,76 @@ export function replaceSecret(
  * Marks the first use of a secret. Awaited before the use is allowed: from then on `replaceSecret` refuses, and if
  * it came first, this does.
  *
+ * @param seen the record as just read with `getKey`
  * @param digest of the secret that is used
- * @param now epoch milliseconds
  * @returns `'refused'` when the key is gone, revoked or has another secret by now: it must not be let in
+ * @throws Unavailable
  */
 export async function markFirstUse(
-  id: string,
+  seen: ApiKeyRecord,
   digest: string,
-  now: number,
+  origin: Origin,
   table: KeyTable = environmentTable(),
 ): Promise<'marked' | 'already' | 'refused'> {
-  const outcome = await send(
-    table,
-    new UpdateCommand({
-      TableName: table.tableName,
-      Key: placeOf(id),
-      UpdateExpression: 'SET #first_used_at = :now',
-      ConditionExpression:
-        'attribute_exists(#pk) AND #digest = :digest AND attribute_type(#revoked_at, :null) AND attribute_type(#first_used_at, :null)',
-      ExpressionAttributeNames: names('pk', 'digest', 'revoked_at', 'first_used_at'),
-      ExpressionAttributeValues: { ':now': new Date(now).toISOString(), ':digest': digest, ':null': 'NULL' },
-    }),
-  );
-  if (!(outcome instanceof ConditionFailed)) return 'marked';
-  const record = await getKey(id, table);
-  return record && record.digest === digest && record.revoked_at === null ? 'already' : 'refused';
+  try {
+    return await decideAndWrite<'marked' | 'already' | 'refused'>(
+      seen,
+      async (record) => {
+        if (record.digest !== digest || record.revoked_at !== null) return 'refused';
+        if (record.first_used_at !== null) return 'already';
+        const used = { ...record, first_used_at: new Date(origin.now).toISOString() };
+        const outcome = await transact(table, [
+          updating(record, used, table, { digest }),
+          telling('api_key.first_used', used, origin, table, { before: record }),
+        ]);
+        return outcome instanceof ConditionFailed ? 'conflict' : 'marked';
+      },
+      table,
+    );
+  } catch (error) {
+    if (error instanceof NotFound) return 'refused';
+    throw error;
+  }
+}
+
+/**
+ * Does what is due of a key, one thing after the other, each in a transaction with its event. Whoever else is at it,
+ * and wherever it breaks off, each is done once: it is written to the version of the key that it was decided from,
+ * and moves `swept_until` past itself.
+ *
+ * @param seen the record as just read with `getKey`
+ * @param decide `decideDue` for this moment
+ * @returns how many events were recorded
+ * @throws what `decide` throws; Unavailable
+ */
+export async function doWhatIsDue(
+  seen: ApiKeyRecord,
+  decide: (record: ApiKeyRecord) => DueStep | undefined,
+  origin: Origin,
+  table: KeyTable = environmentTable(),
+): Promise<number> {
+  let record = seen;
+  let events = 0;
+  for (;;) {
+    const done = await decideAndWrite<{ record: ApiKeyRecord; events: number } | 'nothing'>(
+      record,
+      async (record) => {
+        const step = decide(record);
+        if (!step) return 'nothing';
+        const { changes, event } = step;
+        const after = changed(record, changes);
+        // Ids of events sort by time, and what happens to a key one after the other must sort so.
+        const told =
+          event && telling(event.type, after, { ...origin, now: origin.now + events }, table, event);
+        const outcome = await transact(table, [updating(record, after, table), ...(told ? [told] : [])]);
+        return outcome instanceof ConditionFailed ? 'conflict' : { record: after, events: told ? 1 : 0 };
+      },
+      table,
+    );
+    if (done === 'nothing') return events;
+    record = done.record;
+    events += done.events;
+  }
 }
 
 /**
@@ -347,35 +400,33 @@ async function decideAndWrite<T>(
   }
 }
 
-/** Writes changes to the version of the key they were decided from. */
+/** The record with these changes, and one version on. What is undefined is taken away. */
+const changed = (record: ApiKeyRecord, changes: Partial<ApiKeyRecord>): ApiKeyRecord =>
+  present({ ...record, ...changes, version: record.version + 1 });
+
+/** What of a record a write has to set, or to take away. */
+const differing = (before: ApiKeyRecord, after: ApiKeyRecord): Record<string, unknown> =>
+  Object.fromEntries(
+    (Object.keys({ ...before, ...after }) as (keyof ApiKeyRecord)[])
+      .filter((name) => canonicalJson(before[name]) !== canonicalJson(after[name]))
+      .map((name) => [name, after[name]]),
+  );
+
+/** Writes changes and their event, to the version of the key they were decided from. */
 async function writeVersion(
   record: ApiKeyRecord,
-  decided: Partial<ApiKeyRecord>,
-  condition: string,
-  values: Record<string, unknown>,
+  changes: Partial<ApiKeyRecord>,
+  type: KeyEventType,
+  origin: Origin,
   table: KeyTable,
-  conditionNames: string[] = [],
+  more: { reason?: string; condition?: Condition } = {},
 ): Promise<ApiKeyRecord | 'conflict'> {
-  const changes = { ...decided, version: record.version + 1 };
-  const change = changing(changes);
-  const outcome = await send(
-    table,
-    new UpdateCommand({
-      TableName: table.tableName,
-      Key: placeOf(record.id),
-      UpdateExpression: change.expression,
-      ConditionExpression: condition,
-      ExpressionAttributeNames: names('pk', 'revoked_at', ...conditionNames, ...Object.keys(changes)),
-      ExpressionAttributeValues: {
-        ...change.values,
-        ...values,
-        ':version': record.version,
-        ':null': 'NULL',
-      },
-      ReturnValues: 'ALL_NEW',
-    }),
-  );
-  return outcome instanceof ConditionFailed ? 'conflict' : ApiKeyRecord.parse(outcome.Attributes);
+  const after = changed(record, changes);
+  const outcome = await transact(table, [
+    updating(record, after, table, more.condition),
+    telling(type, after, origin, table, { before: record, ...(more.reason && { reason: more.reason }) }),
+  ]);
+  return outcome instanceof ConditionFailed ? 'conflict' : after;
 }
 
 const putting = (record: ApiKeyRecord, table: KeyTable) => ({
@@ -387,11 +438,73 @@ const putting = (record: ApiKeyRecord, table: KeyTable) => ({
   },
 });
 
-type TransactItems = NonNullable<ConstructorParameters<typeof TransactWriteCommand>[0]['TransactItems']>;
+/** Values that attributes must have besides: a text, or null for what has not happened. */
+type Condition = Partial<Record<'digest' | 'successor_key_id', string | null>>;
 
-/** All or nothing. Its own token, so that whoever sends the same command again does not do it twice. */
-const transact = (table: KeyTable, TransactItems: TransactItems) =>
-  send(table, new TransactWriteCommand({ TransactItems, ClientRequestToken: randomUUID() }));
+/** The update that makes one record of the other, if it is still as it was. */
+function updating(before: ApiKeyRecord, after: ApiKeyRecord, table: KeyTable, more: Condition = {}) {
+  const changes = differing(before, after);
+  const { expression, values } = changing(changes);
+  const state = unchanged(before);
+  const demanded = Object.entries(more);
+  return {
+    Update: {
+      TableName: table.tableName,
+      Key: placeOf(before.id),
+      UpdateExpression: expression,
+      ConditionExpression: [
+        state.expression,
+        ...demanded.map(([name, value]) =>
+          value === null ? `attribute_type(#${name}, :null)` : `#${name} = :seen_${name}`,
+        ),
+      ].join(' AND '),
+      ExpressionAttributeNames: names(...state.names, ...Object.keys(more), ...Object.keys(changes)),
+      ExpressionAttributeValues: {
+        ...values,
+        ...state.values,
+        ...Object.fromEntries(
+          demanded.flatMap(([name, value]) => (value === null ? [] : [[`:seen_${name}`, value]])),
+        ),
+      },
+    },
+  };
+}
+
+/** The update that revokes a key in whatever state it is. */
+function revokingRegardless({ id, revoked_at, revoked_reason, ttl }: ApiKeyRecord, table: KeyTable) {
+  const { expression, values } = changing({ revoked_at, revoked_reason, ttl, ...NOTHING_DUE });
+  return {
+    Update: {
+      TableName: table.tableName,
+      Key: placeOf(id),
+      UpdateExpression: `${expression} ADD #version :one`,
+      ConditionExpression: 'attribute_exists(#pk) AND attribute_type(#revoked_at, :null)',
+      ExpressionAttributeNames: names(
+        ...['pk', 'version', 'revoked_at', 'revoked_reason', 'ttl'],
+        ...Object.keys(NOTHING_DUE),
+      ),
+      ExpressionAttributeValues: { ...values, ':one': 1, ':null': 'NULL' },
+    },
+  };
+}
+
+type KeyEventType = Parameters<typeof keyEvent>[0];
+
+/** The event that goes with a write, in its transaction. */
+const telling = (
+  type: KeyEventType,
+  record: ApiKeyRecord,
+  origin: Origin,
+  table: KeyTable,
+  told: { before?: ApiKeyRecord; reason?: string | null; data?: Record<string, unknown> } = {},
+) => putEvent(keyEvent(type, record, origin, { id: newEventId(origin.now), ...told }), table);
+
+/** The last part of a transaction: it takes the Idempotency-Key, if the request came with one. */
+const taking = (claim: Claim | undefined, made: Parameters<typeof claiming>[1], table: KeyTable) =>
+  claim ? [claiming(claim, made, table)] : [];
+
+const isTaken = (claim: Claim | undefined, { failed }: ConditionFailed): boolean =>
+  claim !== undefined && failed.at(-1) === true;
 
 /** Whether a rotation whose answer was lost was done after all. */
 async function isOurs(

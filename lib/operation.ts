@@ -6,6 +6,7 @@ import type { APIGatewayProxyEvent, APIGatewayProxyResult, Context } from 'aws-l
 import { z } from 'zod';
 import { KeyId } from './api-key.schema.ts';
 import { logProblem } from './error-log.ts';
+import { requestOrigin } from './event.ts';
 import type { Operation } from './operations/definition.ts';
 import {
   InternalError,
@@ -33,6 +34,9 @@ const IdempotencyKey = z
   .string()
   .regex(/^[\x20-\x7e]{1,255}$/, 'must have 1 to 255 printable ASCII characters')
   .regex(/[^ ]/, 'must not be blank');
+
+/** As docs/openapi.json says. The body parser takes any `+json`, each of which means something else, and any charset. */
+const JSON_TYPE = /^application\/json[ \t]*(?:;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?$/i;
 
 /** Headers with a meaning for one value only. API Gateway's `headers` silently has the last of several. */
 const SINGLE_HEADERS = ['content-type', 'idempotency-key'];
@@ -139,13 +143,16 @@ export function serve(
   const parseJson = httpJsonBodyParser();
 
   const handler = async (event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> => {
+    const caller = principalOf(event);
+    const now = Date.now();
     const answer = await operation.run({
-      caller: principalOf(event),
+      caller,
       id: idOf(operation, event),
       query: queryOf(operation, event),
       body: bodyOf(operation, event.body),
       idempotency_key: idempotencyKeyOf(operation, event),
-      now: Date.now(),
+      now,
+      origin: requestOrigin(caller.key_id, now, event.requestContext),
     });
     return {
       statusCode: operation.answer.status,
@@ -172,7 +179,9 @@ export function serve(
     .use(httpEventNormalizer())
     .use(httpHeaderNormalizer())
     .before((request) => {
-      if (operation.body && request.event.body !== undefined) parseJson.before?.(request as never);
+      if (!operation.body || request.event.body === undefined) return;
+      if (!JSON_TYPE.test(request.event.headers['content-type'] ?? '')) throw new UnsupportedMediaType();
+      parseJson.before?.(request as never);
     })
     .handler(handler);
 }

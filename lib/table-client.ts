@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DynamoDBClient, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb';
 import {
@@ -9,18 +10,19 @@ import {
   QueryCommand,
   type QueryCommandInput,
   type QueryCommandOutput,
-  type TransactWriteCommand,
+  TransactWriteCommand,
   type TransactWriteCommandOutput,
   type UpdateCommand,
   type UpdateCommandOutput,
 } from '@aws-sdk/lib-dynamodb';
-import { tableName } from './environment.ts';
+import { eventRetentionDays, tableName } from './environment.ts';
 import { Unavailable } from './problem.ts';
 
 /** The one table, and the client that reaches it: the last parameter of everything that reads or writes. */
 export interface KeyTable {
   client: DynamoDBDocumentClient;
   tableName: string;
+  eventRetentionDays: number;
 }
 
 /**
@@ -31,6 +33,7 @@ const LONGEST_CALL = 6_000;
 
 /** Tries of a write that only met another transaction on the same item. */
 const MOST_TRIES = 6;
+const DEFAULT_EVENT_RETENTION_DAYS = 400;
 /** Milliseconds. */
 const FIRST_PAUSE = 25;
 const LONGEST_PAUSE = 400;
@@ -39,7 +42,11 @@ const LONGEST_PAUSE = 400;
  * Opens the table. The SDK retries throttling, 5xx, time-outs and broken connections (three attempts in all).
  * `requestTimeout` alone would only log a warning: it needs `throwOnRequestTimeout`.
  */
-export function openTable(name: string, config: DynamoDBClientConfig = {}): KeyTable {
+export function openTable(
+  name: string,
+  config: DynamoDBClientConfig = {},
+  eventRetentionDays = DEFAULT_EVENT_RETENTION_DAYS,
+): KeyTable {
   const client = new DynamoDBClient({
     maxAttempts: 3,
     requestHandler: {
@@ -50,14 +57,14 @@ export function openTable(name: string, config: DynamoDBClientConfig = {}): KeyT
     },
     ...config,
   });
-  return { client: DynamoDBDocumentClient.from(client), tableName: name };
+  return { client: DynamoDBDocumentClient.from(client), tableName: name, eventRetentionDays };
 }
 
 let opened: KeyTable | undefined;
 
 /** The table of the environment, opened once in a process. */
 export function environmentTable(): KeyTable {
-  opened ??= openTable(tableName());
+  opened ??= openTable(tableName(), {}, eventRetentionDays());
   return opened;
 }
 
@@ -143,6 +150,7 @@ export function pause(tries: number): Promise<void> {
 export async function send<C extends Command>(
   table: KeyTable,
   command: C,
+  mostTries = MOST_TRIES,
 ): Promise<Output<C> | ConditionFailed> {
   const abortSignal = AbortSignal.timeout(LONGEST_CALL);
   for (let tries = 1; ; tries++) {
@@ -152,7 +160,7 @@ export async function send<C extends Command>(
       const failure = classify(error);
       if (typeof failure === 'object') return failure.condition;
       if (failure === 'fault') throw error;
-      if (failure === 'unavailable' || tries === MOST_TRIES || abortSignal.aborted)
+      if (failure === 'unavailable' || tries >= mostTries || abortSignal.aborted)
         throw new Unavailable(1, error);
       await pause(tries);
     }
@@ -180,6 +188,14 @@ export async function query(
 ): Promise<QueryCommandOutput> {
   return isOutput(await send(table, new QueryCommand({ TableName: table.tableName, ...input })));
 }
+
+export type TransactItems = NonNullable<
+  ConstructorParameters<typeof TransactWriteCommand>[0]['TransactItems']
+>;
+
+/** All or nothing. Its own token, so that whoever sends the same command again does not do it twice. */
+export const transact = (table: KeyTable, TransactItems: TransactItems, mostTries?: number) =>
+  send(table, new TransactWriteCommand({ TransactItems, ClientRequestToken: randomUUID() }), mostTries);
 
 /** The names of an expression: `#x` for every attribute x, so that a policy can be written about attributes. */
 export function names(...attributes: string[]): Record<string, string> {

@@ -1,5 +1,4 @@
-import type { z } from 'zod';
-import { ApiKeyRecord } from './api-key.schema.ts';
+import { ListedKey } from './api-key.schema.ts';
 
 /** The sort key says what kind of record an item is; the partition keys of the kinds never meet. */
 export const SORT_KEY = { apiKey: 'api_key', idempotency: 'idempotency', secret: 'secret' } as const;
@@ -8,31 +7,65 @@ export const SORT_KEY = { apiKey: 'api_key', idempotency: 'idempotency', secret:
 export const BY_OWNER = 'by_owner';
 /** Keys that came from one another by rotation, oldest first. */
 export const BY_LINEAGE = 'by_lineage';
+/** Events of one owner, by time. */
+export const EVENTS_BY_OWNER = 'events_by_owner';
+/** Events of one part of a day, by time. */
+export const EVENTS_BY_DAY = 'events_by_day';
+/** What has something ahead, by when: only the keys of those items. */
+export const BY_DUE = 'by_due';
+/** The webhook endpoints of one owner, or of those that listen to all. */
+export const WEBHOOKS_BY_OWNER = 'webhooks_by_owner';
 
-/** A key as the indexes hold it: without what only deciding and writing need. The digest never leaves the table. */
-export const ListedKey = ApiKeyRecord.omit({ digest: true, version: true, ttl: true });
-export type ListedKey = z.infer<typeof ListedKey>;
+interface Attribute {
+  name: string;
+  type: 'S' | 'N';
+}
+
+export interface Index {
+  name: string;
+  partitionKey: Attribute;
+  sortKey: Attribute;
+  /** What it holds beside the keys of the table and its own. */
+  projection: 'ALL' | 'KEYS_ONLY' | string[];
+}
+
+const text = (name: string): Attribute => ({ name, type: 'S' });
+
+const ofKeys = (name: string, partitionKey: Attribute, sortKey: Attribute): Index => ({
+  name,
+  partitionKey,
+  sortKey,
+  projection: Object.keys(ListedKey.shape).filter(
+    (field) => field !== partitionKey.name && field !== sortKey.name,
+  ),
+});
 
 /** The table as infra declares it and the engine tests make it. docs/storage.md explains it. */
 export const tableLayout = {
-  partitionKey: { name: 'pk', type: 'S' },
-  sortKey: { name: 'sk', type: 'S' },
+  partitionKey: text('pk'),
+  sortKey: text('sk'),
   ttlAttribute: 'ttl',
   indexes: [
+    ofKeys(BY_OWNER, text('owner_id'), text('id')),
+    ofKeys(BY_LINEAGE, text('root_key_id'), { name: 'generation', type: 'N' }),
     {
-      name: BY_OWNER,
-      partitionKey: { name: 'owner_id', type: 'S' },
-      sortKey: { name: 'id', type: 'S' },
+      name: EVENTS_BY_OWNER,
+      partitionKey: text('event_owner_id'),
+      sortKey: text('sk'),
+      projection: ['event'],
+    },
+    { name: EVENTS_BY_DAY, partitionKey: text('event_day'), sortKey: text('sk'), projection: ['event'] },
+    {
+      name: BY_DUE,
+      partitionKey: text('due_shard'),
+      sortKey: text('next_action_at'),
+      projection: 'KEYS_ONLY',
     },
     {
-      name: BY_LINEAGE,
-      partitionKey: { name: 'root_key_id', type: 'S' },
-      sortKey: { name: 'generation', type: 'N' },
+      name: WEBHOOKS_BY_OWNER,
+      partitionKey: text('webhook_owner'),
+      sortKey: text('pk'),
+      projection: 'ALL',
     },
-  ],
-  /** What an index projects beside the keys. */
-  projected: (index: { partitionKey: { name: string }; sortKey: { name: string } }): string[] =>
-    Object.keys(ListedKey.shape).filter(
-      (name) => name !== index.partitionKey.name && name !== index.sortKey.name,
-    ),
-} as const;
+  ] satisfies Index[] as Index[],
+};

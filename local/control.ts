@@ -1,7 +1,12 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from './clock.ts';
+import type { AsyncInvocations } from './lambda/async.ts';
 import { InvokeProblem, type LambdaService } from './lambda/service.ts';
+import { type Sqs, systemAttributes } from './sqs/index.ts';
+
+/** Of one queue, in one answer. */
+const MOST_MESSAGES = 1_000;
 
 const LARGEST_BODY = 6 * 1024 * 1024 + 1024;
 
@@ -33,9 +38,11 @@ export async function serveControl(options: {
   port: number;
   clock: Clock;
   lambda: LambdaService;
+  asynchronous: AsyncInvocations;
+  sqs: Sqs;
   afterMove(): Promise<void>;
 }): Promise<{ url: string; close(): Promise<void> }> {
-  const { clock, lambda, afterMove } = options;
+  const { clock, lambda, asynchronous, sqs, afterMove } = options;
   const time = () => ({
     now: new Date(clock.now()).toISOString(),
     advanced_seconds: clock.offsetMs() / 1000,
@@ -64,12 +71,29 @@ export async function serveControl(options: {
       await afterMove();
       return send(response, 200, time());
     }
+    if (route === 'GET /queues') {
+      const depths = [...sqs.queues()].map(([name, queue]) => [name, queue.depth()]);
+      return send(response, 200, Object.fromEntries(depths));
+    }
+    const queue = request.method === 'GET' && sqs.queues().get(/^\/queues\/([\w-]+)$/.exec(path)?.[1] ?? '');
+    if (queue) {
+      const messages = queue.messages().slice(0, MOST_MESSAGES);
+      return send(response, 200, {
+        ...queue.depth(),
+        messages: messages.map((message) => ({
+          id: message.id,
+          body: message.body,
+          attributes: message.attributes,
+          system_attributes: systemAttributes(message),
+        })),
+      });
+    }
     const invocation = /^\/2015-03-31\/functions\/([^/]+)\/invocations$/.exec(path);
     if (request.method === 'POST' && invocation)
       return invoke(decodeURIComponent(invocation[1]!), request, response);
     throw new Refusal(
       404,
-      `there is no ${route} here; there are GET /health, GET and POST /clock, and Lambda’s Invoke`,
+      `there is no ${route} here; there are GET /health, GET and POST /clock, GET /queues, GET /queues/<name>, and Lambda’s Invoke`,
     );
   }
 
@@ -78,12 +102,11 @@ export async function serveControl(options: {
     const payload = await readJson(request);
     const type = request.headers['x-amz-invocation-type'] ?? 'RequestResponse';
     if (type === 'DryRun') return send(response, 204, undefined);
-    const running = lambda.invoke(name, payload);
     if (type === 'Event') {
-      running.catch(() => undefined); // Nobody waits for it; the function's log has it.
+      asynchronous.accept(name, payload);
       return send(response, 202, undefined);
     }
-    const { payload: result, functionError } = await running;
+    const { payload: result, functionError } = await lambda.invoke(name, payload);
     send(response, 200, result, {
       'x-amz-executed-version': '$LATEST',
       ...(functionError !== undefined && { 'x-amz-function-error': functionError }),

@@ -4,7 +4,12 @@ import { type RunSimulationResults, runSimulation, runUnsafeSimulation } from '@
 export interface PolicyQuestion {
   /** Identity policy documents, or the one an authorizer returned. */
   policies: unknown[];
-  /** ARN of a role session. Anything else (an authorizer's `principalId`) stands for a session of no name. */
+  /** The policy document of the resource, where it has one. */
+  resourcePolicy?: unknown;
+  /**
+   * ARN of a role session, or a service (`events.amazonaws.com`). Anything else (an authorizer's `principalId`) stands
+   * for a session of no name.
+   */
   principal: string;
   /** `dynamodb:GetItem`, `execute-api:Invoke`. */
   action: string;
@@ -24,6 +29,13 @@ export interface PolicyDecision {
 /** Condition keys that AWS leaves out of some requests, so that `…IfExists` and `Null` have a meaning for them. */
 const mayBeAbsent = new Set(
   [
+    // Only a call that a service of AWS makes has these two, and only an account in an organization has the others.
+    'aws:SourceArn',
+    'aws:SourceAccount',
+    'aws:PrincipalOrgID',
+    'aws:PrincipalOrgPaths',
+    'aws:PrincipalArn',
+    'aws:PrincipalAccount',
     'dynamodb:Attributes',
     'dynamodb:EnclosingOperation',
     'dynamodb:LeadingKeys',
@@ -62,18 +74,20 @@ const decisions = new RecentlyUsed<PolicyDecision>(10_000);
 const keysByPolicies = new RecentlyUsed<Set<string>>(500);
 
 /**
- * Decides as IAM does for one account without resource policies: an explicit deny wins, then any allow, else no.
+ * Decides as IAM does within one account: an explicit deny wins, then any allow of an identity's or the resource's
+ * policy, else no.
  *
  * Everything unexpected is a refusal with its reason, never an exception: a malformed policy, and a policy with a
  * condition key that this request has no value for, unless DynamoDB itself leaves that key out of some requests
  * (`ForAllValues` is true for an absent key, so a key that is merely not implemented must not count as absent).
  */
 export async function evaluatePolicies(question: PolicyQuestion): Promise<PolicyDecision> {
-  const policies = JSON.stringify(question.policies);
+  const documents = allDocuments(question);
+  const policies = JSON.stringify([question.policies, question.resourcePolicy]);
   const policiesId = hash('sha256', policies, 'base64');
   let keys = keysByPolicies.get(policiesId);
   if (keys === undefined) {
-    keys = conditionKeys(question.policies);
+    keys = conditionKeys(documents);
     keysByPolicies.set(policiesId, keys);
   }
 
@@ -100,6 +114,9 @@ export async function evaluatePolicies(question: PolicyQuestion): Promise<Policy
   return decision;
 }
 
+const allDocuments = ({ policies, resourcePolicy }: PolicyQuestion): unknown[] =>
+  resourcePolicy === undefined ? policies : [...policies, resourcePolicy];
+
 const refused = (reason: string): PolicyDecision => ({ allowed: false, explicitDeny: false, reason });
 
 async function decide(
@@ -107,7 +124,7 @@ async function decide(
 ): Promise<PolicyDecision> {
   const { action, resource, context } = question;
   const present = new Set(Object.keys(context).map((key) => key.toLowerCase()));
-  for (const key of conditionKeys(question.policies, action.split(':')[0])) {
+  for (const key of conditionKeys(allDocuments(question), action.split(':')[0])) {
     if (!present.has(key) && !mayBeAbsent.has(key)) {
       return refused(`because the laptop stack has no value for the condition key ${key}`);
     }
@@ -119,11 +136,15 @@ async function decide(
       return {
         allowed: false,
         explicitDeny: true,
-        reason: 'with an explicit deny in an identity-based policy',
+        reason:
+          question.resourcePolicy === undefined
+            ? 'with an explicit deny in an identity-based policy'
+            : 'with an explicit deny',
       };
     }
     if (outcome === 'ImplicitlyDenied') {
-      return refused(`because no identity-based policy allows the ${action} action`);
+      const kind = question.principal.endsWith('.amazonaws.com') ? 'resource-based' : 'identity-based';
+      return refused(`because no ${kind} policy allows the ${action} action`);
     }
     return refused(`because the request can't be evaluated: ${outcome}`);
   } catch (error) {
@@ -139,9 +160,10 @@ async function simulate(
   const literal = question.resource !== '*' && question.resource.includes('*');
   const policies = literal ? question.policies.map(withLiteralAsterisk) : question.policies;
   const resource = literal ? question.resource.replaceAll('*', asterisk) : question.resource;
+  const { resourcePolicy } = question;
   const simulation = (of: string, contextVariables: Record<string, string | string[]>) => ({
     request: {
-      principal: question.principal.startsWith('arn:')
+      principal: /^(arn:|[a-z0-9-]+\.amazonaws\.com$)/.test(question.principal)
         ? question.principal
         : `arn:aws:sts::${accountId}:assumed-role/principal/session`,
       action: question.action,
@@ -151,9 +173,12 @@ async function simulate(
     identityPolicies: policies.map((policy, index) => ({ name: `policy ${index + 1}`, policy })),
     serviceControlPolicies: [],
     resourceControlPolicies: [],
+    ...(resourcePolicy !== undefined && { resourcePolicy }),
   });
-  // Only the careful simulation knows that an action without resources wants a statement for `*`.
-  if (resource === '*') return outcomeOf(await runSimulation(simulation(resource, question.context), {}));
+  // Only the careful simulation knows that an action without resources wants a statement for `*`, and only it takes the
+  // policy of a resource.
+  if (resource === '*' || resourcePolicy !== undefined)
+    return outcomeOf(await runSimulation(simulation(resource, question.context), {}));
 
   // It also checks policies, action and resource, but leaves out condition keys that AWS's reference does not list for
   // the action (`dynamodb:EnclosingOperation` of a ConditionCheckItem, which AWS's own example uses). So it checks
@@ -161,14 +186,21 @@ async function simulate(
   const checkedId = hash('sha256', JSON.stringify([policies, question.action, resource]), 'base64');
   let problem = problems.get(checkedId);
   if (problem === undefined) {
-    // The root of an API ("…/v1/GET/") is a method ARN to API Gateway, but the simulator's table of resource types
-    // wants a character after the last slash.
-    const isRoot = question.action.toLowerCase() === 'execute-api:invoke' && resource.endsWith('/');
-    const checked = await runSimulation(simulation(isRoot ? `${resource}x` : resource, {}), {});
+    const checked = await runSimulation(simulation(knownResource(question.action, resource), {}), {});
     problem = checked.resultType === 'error' ? outcomeOf(checked) : '';
     problems.set(checkedId, problem);
   }
   return problem || runUnsafeSimulation(simulation(resource, question.context), {});
+}
+
+/**
+ * The root of an API ("…/v1/GET/") and the route of a WebSocket API ("…/v1/$connect") are ARNs to API Gateway, but the
+ * simulator's table of resource types wants method and path, with a character after the last slash.
+ */
+function knownResource(action: string, resource: string): string {
+  if (action.toLowerCase() !== 'execute-api:invoke') return resource;
+  if (/\/\$?[\w-]+$/.test(resource) && resource.split('/').length === 3) return `${resource}/x`;
+  return resource.endsWith('/') ? `${resource}x` : resource;
 }
 
 /** By policies, action and resource: what is wrong with them, or nothing. */

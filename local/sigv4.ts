@@ -3,8 +3,9 @@ import { SignatureV4 } from '@smithy/signature-v4';
 
 export interface SignedRequest {
   method: string;
-  /** Path without a query string: the services here have none. */
+  /** As on the wire, percent-encoded, without the query string. */
   path: string;
+  query?: Record<string, string | string[]>;
   /** Lower-case names. */
   headers: Record<string, string | string[] | undefined>;
   body: Uint8Array;
@@ -30,6 +31,10 @@ const toleranceMs = 5 * 60_000;
 
 const form =
   /^AWS4-HMAC-SHA256 Credential=([^/\s,]{1,128})\/(\d{8})\/([a-z0-9-]{1,64})\/([a-z0-9-]{1,64})\/aws4_request, ?SignedHeaders=([a-z0-9;_-]{1,1024}), ?Signature=([0-9a-f]{64})$/;
+
+/** The service that a request was signed for; undefined without a signature of the right form. */
+export const serviceOf = (headers: SignedRequest['headers']): string | undefined =>
+  form.exec(String(headers['authorization'] ?? ''))?.[4];
 
 /** Node's hashing in the shape that the signer wants. */
 class Sha256 {
@@ -163,7 +168,7 @@ async function signatureOf(
       protocol: 'http:',
       hostname: '',
       path: request.path,
-      query: {},
+      query: request.query ?? {},
       headers,
       body: request.body,
     },

@@ -1,18 +1,23 @@
 import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
-import { describeRestApis, serveRestApi } from './api-gateway/index.ts';
+import { describeRestApis, type ServedApi, serveRestApi } from './api-gateway/index.ts';
+import { describeApis, serveApi } from './api-gateway-v2/index.ts';
 import { type AssemblyStack, readAssembly } from './assembly.ts';
+import { type AwsService, startAwsFront } from './aws-front.ts';
 import { openClock } from './clock.ts';
 import { serveControl } from './control.ts';
 import { startCustomResources } from './custom-resources.ts';
 import { checkDeployment, deploy } from './deployment.ts';
 import { describeTable } from './dynamodb/engine-client.ts';
-import { createTables, startEngine, sweepTtl } from './dynamodb/index.ts';
-import { startDynamoDbProxy } from './dynamodb/proxy.ts';
+import { createTables, openStreams, startEngine, sweepTtl } from './dynamodb/index.ts';
+import { dynamoDbService } from './dynamodb/service.ts';
+import { startEventSources } from './event-sources/index.ts';
 import { evaluatePolicies } from './iam.ts';
+import { openAsyncInvocations } from './lambda/async.ts';
 import { forgetLogs, startLambda } from './lambda/service.ts';
 import type { DeployedResource, WithoutEffect } from './resource.ts';
+import { startSqs } from './sqs/index.ts';
 import { lockStateDir, readState, writePrivate } from './state-file.ts';
 import { allSupported, isCustomResource } from './supported.ts';
 
@@ -92,15 +97,19 @@ export async function startStack(options: {
   const directory = typeof assemblyDir === 'string' ? assemblyDir : await step('cdk synth', assemblyDir);
   const { stacks, checked } = await step('templates read and checked', () => {
     const found = readAssembly(directory, world);
-    return { stacks: found, checked: checkDeployment(found, world, allSupported) };
+    return {
+      stacks: found,
+      checked: checkDeployment(found, { ...world, aws: 'http://127.0.0.1' }, allSupported),
+    };
   });
-  const apiCount = checked.resources.filter(({ type }) => type === 'AWS::ApiGateway::RestApi').length;
+  const apiCount = checked.resources.filter(({ type }) => isApi(type)).length;
   for (let each = port + 1; port > 0 && each <= port + apiCount; each += 1) await checkPort(each);
 
   if (fresh) {
     log('--fresh: data, logs, clock and admin key of earlier starts are deleted');
     forgetLogs(stateDir);
-    for (const file of ['custom-resources.json', 'stack.json']) rmSync(join(stateDir, file), { force: true });
+    for (const file of ['custom-resources.json', 'stack.json', 'stream-positions.json'])
+      rmSync(join(stateDir, file), { force: true });
   }
   const clock = openClock({ stateDir, fresh });
   const logFile = (name: string) => (line: unknown) =>
@@ -116,22 +125,31 @@ export async function startStack(options: {
   );
   running.defer(() => engine.close());
   const dataIsNew = await step('tables', () => makeTables(engine.endpoint, checked.resources, fresh));
-  const proxy = await startDynamoDbProxy({
-    engine: engine.endpoint,
+  const resources: DeployedResource[] = [];
+  // Each service of AWS that functions can reach plugs in here.
+  const sqs = startSqs({ resources, stateDir, fresh, clock, ...world });
+  running.defer(() => sqs.close());
+  const streams = openStreams({ engine: engine.endpoint, clock, ...world });
+  const awsServices: AwsService[] = [
+    dynamoDbService({ engine: engine.endpoint, ...world, onWrite: streams.wake }),
+    sqs,
+  ];
+  const front = await startAwsFront({
+    services: awsServices,
     principals: (accessKeyId) => lambda.principal(accessKeyId),
     now: () => clock.now(),
     ...world,
-    log: logFile('dynamodb-requests.log'),
+    log: (line) =>
+      logFile(line['service'] === 'dynamodb' ? 'dynamodb-requests.log' : 'aws-requests.log')(line),
   });
-  running.defer(() => proxy.close());
+  running.defer(() => front.close());
 
-  const resources: DeployedResource[] = [];
   const lambda = startLambda({
     resources,
     stateDir,
     clock,
     ...world,
-    endpoints: { AWS_ENDPOINT_URL_DYNAMODB: proxy.endpoint },
+    endpoints: endpointVariables(front.endpoint),
   });
   running.defer(() => lambda.close());
   const invoke = (functionArn: string, payload: unknown) => lambda.invoke(functionArn, payload);
@@ -149,9 +167,11 @@ export async function startStack(options: {
   };
   // Once before anything has an effect: what API Gateway's part does not know stops the start here.
   describeRestApis({ resources: checked.resources, ...services });
+  describeApis({ resources: checked.resources, ...services });
 
   const outputs = await step('functions, roles and custom resources', () =>
-    deploy(stacks, world, resources, async (resource, definition) => {
+    deploy(stacks, { ...world, aws: front.endpoint }, resources, async (resource, definition) => {
+      if (resource.type === 'AWS::SQS::Queue') sqs.add(resource);
       if (resource.type === 'AWS::Lambda::Function') lambda.add(resource, assetsOf(stacks, resource.stack));
       if (!isCustomResource(resource.type)) return undefined;
       return customResources.apply({
@@ -162,26 +182,68 @@ export async function startStack(options: {
     }),
   );
 
+  const servedApis: ServedApi[] = [];
   const apis = await step('APIs', async () => {
-    const models = describeRestApis({ resources, ...services });
+    const starts = [
+      ...describeRestApis({ resources, ...services }).map((model) => (at: number) => serveRestApi(model, at)),
+      ...describeApis({ resources, ...services }).map((model) => (at: number) => serveApi(model, at)),
+    ];
     const served: Record<string, string> = {};
-    for (const [index, model] of models.entries()) {
-      const api = await serveRestApi(model, port === 0 ? 0 : port + index).catch(portProblem(port + index));
+    for (const [index, start] of starts.entries()) {
+      const api = await start(port === 0 ? 0 : port + index).catch(portProblem(port + index));
       running.defer(() => api.close());
+      servedApis.push(api);
       served[apiName(api, outputs)] = api.url;
     }
     return served;
   });
   await customResources.cleanUp();
 
+  sqs.connect();
+  const asynchronous = openAsyncInvocations({
+    resources,
+    stateDir,
+    fresh,
+    clock,
+    sqs,
+    ...lambda,
+    log: logFile('lambda.log'),
+  });
+  running.defer(() => asynchronous.stop());
+  asynchronous.start();
+  const eventSources = await step('event sources', () =>
+    startEventSources({
+      resources,
+      lambda,
+      sqs,
+      streams,
+      clock,
+      stateDir,
+      ...world,
+      log: logFile('lambda.log'),
+    }),
+  );
+  running.defer(() => eventSources.stop());
+
   const tables = checked.resources.filter(({ type }) => type.startsWith('AWS::DynamoDB::'));
   const sweep = async (): Promise<void> => {
-    await sweepTtl({ endpoint: engine.endpoint, resources: tables, now: clock.now() });
+    await sweepTtl({
+      endpoint: engine.endpoint,
+      resources: tables,
+      now: clock.now(),
+      onExpiring: streams.expiring,
+    });
+    streams.wake();
   };
   const controlPort = port === 0 ? 0 : port + apiCount;
-  const control = await serveControl({ port: controlPort, clock, lambda, afterMove: sweep }).catch(
-    portProblem(controlPort),
-  );
+  const control = await serveControl({
+    port: controlPort,
+    clock,
+    lambda,
+    asynchronous,
+    sqs,
+    afterMove: sweep,
+  }).catch(portProblem(controlPort));
   running.defer(() => control.close());
   const sweeper = setInterval(() => {
     sweep().catch((error: Error) => logFile('dynamodb-engine.log')(`TTL sweep: ${error.message}`));
@@ -228,6 +290,23 @@ export async function startStack(options: {
   };
 }
 
+/**
+ * Where functions find AWS. `AWS_ENDPOINT_URL` is for every service: one that the front does not have is refused there,
+ * and never asked on the network.
+ */
+const endpointVariables = (endpoint: string): Record<string, string> => ({
+  AWS_ENDPOINT_URL: endpoint,
+  ...Object.fromEntries(
+    ['DYNAMODB', 'EVENTBRIDGE', 'SECRETS_MANAGER', 'SQS'].map((name) => [
+      `AWS_ENDPOINT_URL_${name}`,
+      endpoint,
+    ]),
+  ),
+});
+
+const isApi = (type: string): boolean =>
+  type === 'AWS::ApiGateway::RestApi' || type === 'AWS::ApiGatewayV2::Api';
+
 const assetsOf = (stacks: AssemblyStack[], name: string) =>
   stacks.find((stack) => stack.name === name)!.assets;
 
@@ -243,12 +322,12 @@ async function makeTables(endpoint: string, resources: DeployedResource[], fresh
 
 /** `ManagementApiUrl` in the outputs names its API `management`; an API that no output names goes by its own name. */
 function apiName(
-  { restApiId, name }: { restApiId: string; name: string },
+  { apiId, name }: { apiId: string; name: string },
   outputs: Record<string, Record<string, string>>,
 ): string {
   for (const [output, value] of Object.values(outputs).flatMap(Object.entries<string>)) {
     const short = /^(\w+)ApiUrl$/.exec(output)?.[1];
-    if (short !== undefined && value.includes(`//${restApiId}.execute-api.`))
+    if (short !== undefined && value.includes(`//${apiId}.execute-api.`))
       return short[0]!.toLowerCase() + short.slice(1);
   }
   return name;

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Caller } from '../caller.ts';
+import type { Origin } from '../event.ts';
 import type { ProblemCode } from '../problem.ts';
 
 /** What an operation is given: everything in it has been checked against the operation's schemas. */
@@ -13,6 +14,8 @@ export interface OperationRequest<Query, Body> {
   idempotency_key: string | undefined;
   /** Epoch milliseconds at which the request came in: the one clock of all its decisions. */
   now: number;
+  /** What the events of this request say of it: caller and clock, and where it came from. */
+  origin: Origin;
 }
 
 /** One operation of the management API: what it takes, what it needs, what it answers. The route is made of this. */

@@ -1,6 +1,7 @@
 import type { ApiKeyRecord } from '../api-key.schema.ts';
 import { type Caller, demandEnvironment, demandGrantable, demandOwner } from '../caller.ts';
 import { keyPrefix } from '../environment.ts';
+import type { Origin } from '../event.ts';
 import { type Claim, type IdempotencyRecord, requestHash } from '../idempotency.ts';
 import { mintKey } from '../key-format.ts';
 import { replaceSecret } from '../key-table.ts';
@@ -28,7 +29,7 @@ export function claimOf(
 export async function makeAgain(
   caller: Caller,
   { api_key_id }: IdempotencyRecord,
-  now: number,
+  origin: Origin,
 ): Promise<{ key: SecretText; record: ApiKeyRecord }> {
   const seen = await visibleKey(caller, api_key_id);
   demandOwner(caller, seen);
@@ -39,5 +40,5 @@ export async function makeAgain(
     environment: seen.environment,
     id: seen.id,
   });
-  return { key, record: await replaceSecret(seen, { digest, hint, now }) };
+  return { key, record: await replaceSecret(seen, { digest, hint }, origin) };
 }

@@ -34,14 +34,14 @@ export const revokeKey = defineOperation({
       },
     },
   },
-  async run({ caller, id, body, now }) {
+  async run({ caller, id, body, now, origin }) {
     const seen = await visibleKey(caller, id);
     demandEnvironment(caller, seen);
-    const record = await keyTable.revokeKey(seen, {
-      reason: body.reason ?? null,
-      now,
-      retention_days: retentionDays(),
-    });
+    const record = await keyTable.revokeKey(
+      seen,
+      { reason: body.reason ?? null, retention_days: retentionDays() },
+      origin,
+    );
     return { api_key: publicKey(record, now) };
   },
 });

@@ -59,7 +59,7 @@ export const verifyKey = defineOperation({
       api_key: exampleKey,
     },
   },
-  async run({ caller, body, now }): Promise<z.output<typeof Verdict>> {
+  async run({ caller, body, now, origin }): Promise<z.output<typeof Verdict>> {
     const presented = parseKey(body.key, keyPrefix());
     if (!presented) return { valid: false, code: 'malformed', missing_scopes: [] };
 
@@ -73,7 +73,7 @@ export const verifyKey = defineOperation({
     let verdict = await decide();
     // Awaited: a key that has been accepted anywhere must never have its secret replaced by a retry.
     if (verdict.code === 'valid' && verdict.record?.first_used_at === null) {
-      const use = await keyTable.markFirstUse(presented.id, digest, now);
+      const use = await keyTable.markFirstUse(verdict.record, digest, origin);
       if (use === 'refused') {
         verdict = await decide();
         if (verdict.code === 'valid') throw new Unavailable();

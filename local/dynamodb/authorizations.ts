@@ -1,11 +1,6 @@
+import { AwsError } from '../aws-error.ts';
+import type { Question } from '../aws-front.ts';
 import { type AttributeNames, attributesIn, partitionValuesIn } from './expression.ts';
-
-/** One question to IAM. A request is allowed when all its questions are answered with yes. */
-export interface Authorization {
-  action: string;
-  resource: string;
-  context: Record<string, string | string[]>;
-}
 
 /** The partition key (its first attribute) of a table and of each of its indexes. */
 export interface PartitionKeys {
@@ -13,18 +8,8 @@ export interface PartitionKeys {
   indexes: Record<string, string>;
 }
 
-/** The request is not one that DynamoDB takes; the name is DynamoDB's. */
-export class RequestProblem extends Error {
-  readonly code: string;
-  constructor(code: string, message: string) {
-    super(message);
-    this.name = 'RequestProblem';
-    this.code = code;
-  }
-}
-
 type Json = Record<string, unknown>;
-type Context = Authorization['context'];
+type Context = Question['context'];
 
 export interface TableLookup {
   account: string;
@@ -43,7 +28,7 @@ export async function authorizationsOf(
   operation: string,
   request: Json,
   lookup: TableLookup,
-): Promise<Authorization[] | undefined> {
+): Promise<Question[] | undefined> {
   const consumed = { 'dynamodb:ReturnConsumedCapacity': text(request['ReturnConsumedCapacity']) ?? 'NONE' };
 
   /** One operation on one item, on its own or within a transaction. */
@@ -80,7 +65,7 @@ export async function authorizationsOf(
           const actions: Record<string, keyof typeof itemContext> = transactionActions[operation];
           const action = Object.hasOwn(actions, name ?? '') ? actions[name!] : undefined;
           if (action === undefined || others.length > 0) {
-            throw new RequestProblem('ValidationException', 'TransactItems has an entry that is no action.');
+            throw new AwsError('ValidationException', 'TransactItems has an entry that is no action.');
           }
           return item(action, object(entry[name!]), enclosing);
         }),
@@ -94,7 +79,7 @@ export async function authorizationsOf(
     case 'BatchGetItem':
     case 'BatchWriteItem': {
       const tables = Object.entries(object(request['RequestItems']));
-      if (tables.length > 100) throw new RequestProblem('ValidationException', 'Too many tables.');
+      if (tables.length > 100) throw new AwsError('ValidationException', 'Too many tables.');
       const perTable = tables.map(([name, asked]) => batch(operation, name, asked, consumed, lookup));
       return (await Promise.all(perTable)).flat();
     }
@@ -151,7 +136,7 @@ async function read(
   request: Json,
   consumed: Context,
   lookup: TableLookup,
-): Promise<Authorization> {
+): Promise<Question> {
   const table = tableOf(request['TableName'], lookup);
   const index = request['IndexName'] === undefined ? undefined : checkedName(request['IndexName'], 'index');
   const context: Context = {
@@ -189,10 +174,7 @@ function queriedKey(request: Json, partitionKey: string): string {
           (value) => object(request['ExpressionAttributeValues'])[value],
         );
   if (values.length !== 1 || (expression !== undefined && request['KeyConditions'] !== undefined)) {
-    throw new RequestProblem(
-      'ValidationException',
-      `Query condition missed key schema element: ${partitionKey}`,
-    );
+    throw new AwsError('ValidationException', `Query condition missed key schema element: ${partitionKey}`);
   }
   return keyText(values[0]);
 }
@@ -207,7 +189,7 @@ async function batch(
   asked: unknown,
   consumed: Context,
   lookup: TableLookup,
-): Promise<Authorization[]> {
+): Promise<Question[]> {
   const table = tableOf(tableName, lookup);
   const keys = await lookup.partitionKeys(table.name);
   const get = object(asked);
@@ -217,16 +199,13 @@ async function batch(
       : list(asked, 25).map((entry) => {
           const { PutRequest, DeleteRequest } = entry;
           if ((PutRequest === undefined) === (DeleteRequest === undefined)) {
-            throw new RequestProblem(
-              'ValidationException',
-              'A write of a batch is either a put or a delete.',
-            );
+            throw new AwsError('ValidationException', 'A write of a batch is either a put or a delete.');
           }
           return object(PutRequest === undefined ? object(DeleteRequest)['Key'] : object(PutRequest)['Item']);
         });
-  if (items.length === 0) throw new RequestProblem('ValidationException', 'The batch names no items.');
+  if (items.length === 0) throw new AwsError('ValidationException', 'The batch names no items.');
   const shared = operation === 'BatchGetItem' ? namedBy(get) : [];
-  const about = (some: Json[]): Authorization => ({
+  const about = (some: Json[]): Question => ({
     action: `dynamodb:${operation}`,
     resource: table.arn,
     context: {
@@ -244,7 +223,7 @@ function leadingKeys(items: Json[], partitionKey: string | undefined): Context {
   return {
     'dynamodb:LeadingKeys': items.map((one) => {
       if (!Object.hasOwn(one, partitionKey)) {
-        throw new RequestProblem('ValidationException', `One of the required keys was not given a value`);
+        throw new AwsError('ValidationException', `One of the required keys was not given a value`);
       }
       return keyText(one[partitionKey]);
     }),
@@ -293,7 +272,7 @@ function keyText(value: unknown): string {
   const typed = object(value);
   const found = text(typed['S']) ?? text(typed['N']) ?? text(typed['B']);
   if (found === undefined || Object.keys(typed).length !== 1) {
-    throw new RequestProblem('ValidationException', 'A key attribute must be a string, a number or binary.');
+    throw new AwsError('ValidationException', 'A key attribute must be a string, a number or binary.');
   }
   return found;
 }
@@ -310,7 +289,7 @@ function tableOf(value: unknown, lookup: TableLookup): { name: string; arn: stri
 function checkedName(value: unknown, what: 'table' | 'index'): string {
   const name = text(value);
   if (name !== undefined && /^[a-zA-Z0-9_.-]{3,255}$/.test(name)) return name;
-  throw new RequestProblem('ValidationException', `Invalid ${what} name`);
+  throw new AwsError('ValidationException', `Invalid ${what} name`);
 }
 
 const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
@@ -322,7 +301,7 @@ const object = (value: unknown): Json =>
 function list(value: unknown, limit: number): Json[] {
   if (!Array.isArray(value)) return [];
   if (value.length > limit) {
-    throw new RequestProblem('ValidationException', `More than ${limit} entries.`);
+    throw new AwsError('ValidationException', `More than ${limit} entries.`);
   }
   return value.map(object);
 }

@@ -14,6 +14,7 @@ import { KeyRevoked } from '../../lib/problem.ts';
 import { type Engine, startEngine } from './engine.ts';
 import {
   aKey,
+  by,
   DAY,
   everything,
   HOUR,
@@ -33,11 +34,11 @@ afterAll(() => engine?.close());
 
 const stored = async (facts: Partial<ApiKeyRecord> = {}) => {
   const key = aKey(facts);
-  await createKey(key, undefined, engine.table);
+  await createKey(key, by(), undefined, engine.table);
   return key;
 };
 const now = NOW + HOUR;
-const revocation = { reason: 'leaked', now, retention_days: RETENTION_DAYS };
+const revocation = { reason: 'leaked', retention_days: RETENTION_DAYS };
 
 /** As the update operation decides: a revoked key does not change. */
 const renaming = (name: string) => (record: ApiKeyRecord) => {
@@ -56,7 +57,7 @@ describe('creating', () => {
 
   it('never overwrites a key', async () => {
     const key = await stored();
-    await expect(createKey(aKey({ id: key.id }), undefined, engine.table)).rejects.toThrow('is in use');
+    await expect(createKey(aKey({ id: key.id }), by(), undefined, engine.table)).rejects.toThrow('is in use');
     expect(await getKey(key.id, engine.table)).toEqual(key);
   });
 
@@ -68,24 +69,24 @@ describe('creating', () => {
 describe('updating', () => {
   it('sets what was decided and leaves the rest', async () => {
     const key = await stored();
-    const updated = await updateKey(key, () => ({ name: 'Renamed', metadata: {} }), engine.table);
+    const updated = await updateKey(key, () => ({ name: 'Renamed', metadata: {} }), by(), engine.table);
     expect(updated).toEqual({ ...key, name: 'Renamed', metadata: {}, version: 2 });
     expect(await getKey(key.id, engine.table)).toEqual(updated);
   });
 
   it('removes the ttl of a key that no longer ends, and sets it again', async () => {
     const key = await stored();
-    const forever = await updateKey(key, () => ({ expires_at: null, ttl: undefined }), engine.table);
+    const forever = await updateKey(key, () => ({ expires_at: null, ttl: undefined }), by(), engine.table);
     expect(forever.expires_at).toBeNull();
     expect((await everything(engine.table)).find(({ pk }) => pk === key.id)).not.toHaveProperty('ttl');
     const expires_at = instant(NOW + DAY);
     const ttl = ttlOf({ expires_at, revoked_at: null }, RETENTION_DAYS);
-    expect(await updateKey(forever, () => ({ expires_at, ttl }), engine.table)).toMatchObject({ ttl });
+    expect(await updateKey(forever, () => ({ expires_at, ttl }), by(), engine.table)).toMatchObject({ ttl });
   });
 
   it('leaves alone what was decided as undefined, and writes nothing for no change', async () => {
     const key = await stored();
-    const same = await updateKey(key, () => ({ name: undefined, metadata: undefined }), engine.table);
+    const same = await updateKey(key, () => ({ name: undefined, metadata: undefined }), by(), engine.table);
     expect(same).toEqual(key);
     expect(await getKey(key.id, engine.table)).toEqual(key);
   });
@@ -96,7 +97,7 @@ describe('updating', () => {
       metadata: { ...record.metadata, [note]: 'x' },
     });
     const notes = ['a', 'b', 'c', 'd'];
-    await Promise.all(notes.map((note) => updateKey(key, adding(note), engine.table)));
+    await Promise.all(notes.map((note) => updateKey(key, adding(note), by(), engine.table)));
     const after = await getKey(key.id, engine.table);
     expect(Object.keys(after!.metadata).sort()).toEqual(notes);
     expect(after?.version).toBe(5);
@@ -105,8 +106,8 @@ describe('updating', () => {
   it('never brings back a key that is revoked at the same time', async () => {
     for (let round = 0; round < 25; round++) {
       const key = await stored();
-      const revoke = () => revokeKey(key, revocation, engine.table);
-      const update = () => updateKey(key, renaming('Renamed'), engine.table);
+      const revoke = () => revokeKey(key, revocation, by(), engine.table);
+      const update = () => updateKey(key, renaming('Renamed'), by(), engine.table);
       const { problems } = await outcomes(round % 2 ? [update(), revoke(), update()] : [revoke(), update()]);
       expect(await getKey(key.id, engine.table)).toMatchObject({
         revoked_at: instant(now),
@@ -118,7 +119,7 @@ describe('updating', () => {
 
   it('is not_found when the key was tidied away meanwhile, and does not bring it back', async () => {
     const key = aKey();
-    await expect(updateKey(key, renaming('Ghost'), engine.table)).rejects.toMatchObject({
+    await expect(updateKey(key, renaming('Ghost'), by(), engine.table)).rejects.toMatchObject({
       code: 'not_found',
     });
     expect(await getKey(key.id, engine.table)).toBeUndefined();
@@ -128,9 +129,10 @@ describe('updating', () => {
 describe('revoking', () => {
   it('sets the time, the reason and the ttl, and counts the version', async () => {
     const key = await stored();
-    const revoked = await revokeKey(key, revocation, engine.table);
+    const revoked = await revokeKey(key, revocation, by(), engine.table);
+    const { due_shard: _shard, next_action_at: _at, ...unscheduled } = key;
     expect(revoked).toEqual({
-      ...key,
+      ...unscheduled,
       revoked_at: instant(now),
       revoked_reason: 'leaked',
       ttl: (now + RETENTION_DAYS * DAY) / 1000,
@@ -141,10 +143,10 @@ describe('revoking', () => {
 
   it('again changes nothing: the first time and reason stay', async () => {
     const key = await stored();
-    const first = await revokeKey(key, revocation, engine.table);
-    const again = { reason: 'again', now: now + HOUR, retention_days: 1 };
-    expect(await revokeKey(key, again, engine.table)).toEqual(first);
-    expect(await revokeKey(first, again, engine.table)).toEqual(first);
+    const first = await revokeKey(key, revocation, by(), engine.table);
+    const again = { reason: 'again', retention_days: 1 };
+    expect(await revokeKey(key, again, by(), engine.table)).toEqual(first);
+    expect(await revokeKey(first, again, by(), engine.table)).toEqual(first);
     expect(await getKey(key.id, engine.table)).toEqual(first);
   });
 
@@ -152,7 +154,7 @@ describe('revoking', () => {
     const key = await stored();
     const all = await Promise.all(
       Array.from({ length: 30 }, (_, index) =>
-        revokeKey(key, { reason: `reason ${index}`, now: now + index, retention_days: 90 }, engine.table),
+        revokeKey(key, { reason: `reason ${index}`, retention_days: 90 }, by(now + index), engine.table),
       ),
     );
     const winner = await getKey(key.id, engine.table);
@@ -162,7 +164,7 @@ describe('revoking', () => {
 
   it('keeps the ttl of a key that had ended before', async () => {
     const key = await stored({ expires_at: instant(NOW + 1) });
-    const revoked = await revokeKey(key, revocation, engine.table);
+    const revoked = await revokeKey(key, revocation, by(), engine.table);
     expect(revoked.ttl).toBe(key.ttl);
   });
 
@@ -173,7 +175,7 @@ describe('revoking', () => {
     const writers = Array.from({ length: 4 }, async (_, index) => {
       while (busy) {
         const seen = await getKey(key.id, engine.table);
-        await updateKey(seen!, renaming(`Busy ${index}`), engine.table).then(
+        await updateKey(seen!, renaming(`Busy ${index}`), by(), engine.table).then(
           () => (writes += 1),
           () => {},
         );
@@ -182,7 +184,7 @@ describe('revoking', () => {
     const deadline = Date.now() + 20_000;
     while (writes < 20 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
     // From what was read long ago, and in one try.
-    const revoked = await revokeKey(key, revocation, engine.table).finally(() => {
+    const revoked = await revokeKey(key, revocation, by(), engine.table).finally(() => {
       busy = false;
     });
     await Promise.all(writers);
@@ -193,7 +195,7 @@ describe('revoking', () => {
 
   it('is not_found for a key that is gone, and makes no item', async () => {
     const key = aKey();
-    await expect(revokeKey(key, revocation, engine.table)).rejects.toMatchObject({ code: 'not_found' });
+    await expect(revokeKey(key, revocation, by(), engine.table)).rejects.toMatchObject({ code: 'not_found' });
     expect(await getKey(key.id, engine.table)).toBeUndefined();
   });
 });
@@ -202,7 +204,7 @@ describe('the first use', () => {
   it('is marked once in the life of a key', async () => {
     const key = await stored();
     const marks = await Promise.all(
-      Array.from({ length: 30 }, (_, index) => markFirstUse(key.id, key.digest, now + index, engine.table)),
+      Array.from({ length: 30 }, (_, index) => markFirstUse(key, key.digest, by(now + index), engine.table)),
     );
     expect(marks.filter((mark) => mark === 'marked')).toHaveLength(1);
     expect(marks.filter((mark) => mark === 'already')).toHaveLength(29);
@@ -212,12 +214,12 @@ describe('the first use', () => {
 
   it('is refused with another secret, for a revoked key and for one that is gone', async () => {
     const key = await stored();
-    expect(await markFirstUse(key.id, newDigest(), now, engine.table)).toBe('refused');
-    await revokeKey(key, revocation, engine.table);
-    expect(await markFirstUse(key.id, key.digest, now, engine.table)).toBe('refused');
+    expect(await markFirstUse(key, newDigest(), by(), engine.table)).toBe('refused');
+    await revokeKey(key, revocation, by(), engine.table);
+    expect(await markFirstUse(key, key.digest, by(), engine.table)).toBe('refused');
     expect((await getKey(key.id, engine.table))?.first_used_at).toBeNull();
     const ghost = aKey();
-    expect(await markFirstUse(ghost.id, ghost.digest, now, engine.table)).toBe('refused');
+    expect(await markFirstUse(ghost, ghost.digest, by(), engine.table)).toBe('refused');
     expect(await getKey(ghost.id, engine.table)).toBeUndefined();
   });
 });
@@ -226,24 +228,28 @@ describe('replacing the secret', () => {
   it('gives an unused key another secret, and the one before is dead', async () => {
     const key = await stored();
     const digest = newDigest();
-    const replaced = await replaceSecret(key, { digest, hint: 'wxyz', now }, engine.table);
+    const replaced = await replaceSecret(key, { digest, hint: 'wxyz' }, by(), engine.table);
     expect(replaced).toEqual({ ...key, digest, hint: 'wxyz', version: 2 });
-    expect(await markFirstUse(key.id, key.digest, now, engine.table)).toBe('refused');
-    expect(await markFirstUse(key.id, digest, now, engine.table)).toBe('marked');
+    expect(await markFirstUse(key, key.digest, by(), engine.table)).toBe('refused');
+    expect(await markFirstUse(replaced, digest, by(), engine.table)).toBe('marked');
   });
 
   it('is refused for a used, a revoked and an expired key', async () => {
-    const secret = { digest: newDigest(), hint: 'wxyz', now };
+    const secret = { digest: newDigest(), hint: 'wxyz' };
     const used = await stored();
-    await markFirstUse(used.id, used.digest, now, engine.table);
-    await expect(replaceSecret(used, secret, engine.table)).rejects.toMatchObject({
+    await markFirstUse(used, used.digest, by(), engine.table);
+    await expect(replaceSecret(used, secret, by(), engine.table)).rejects.toMatchObject({
       code: 'idempotency_key_used',
     });
     const revoked = await stored();
-    await revokeKey(revoked, revocation, engine.table);
-    await expect(replaceSecret(revoked, secret, engine.table)).rejects.toMatchObject({ code: 'key_revoked' });
+    await revokeKey(revoked, revocation, by(), engine.table);
+    await expect(replaceSecret(revoked, secret, by(), engine.table)).rejects.toMatchObject({
+      code: 'key_revoked',
+    });
     const expired = await stored({ expires_at: instant(now) });
-    await expect(replaceSecret(expired, secret, engine.table)).rejects.toMatchObject({ code: 'key_expired' });
+    await expect(replaceSecret(expired, secret, by(), engine.table)).rejects.toMatchObject({
+      code: 'key_expired',
+    });
     for (const key of [used, revoked, expired])
       expect((await getKey(key.id, engine.table))?.digest).toBe(key.digest);
   });
@@ -253,9 +259,9 @@ describe('replacing the secret', () => {
     for (let round = 0; round < 30; round++) {
       const key = await stored();
       const digest = newDigest();
-      const mark = () => markFirstUse(key.id, key.digest, now, engine.table);
+      const mark = () => markFirstUse(key, key.digest, by(), engine.table);
       const replace = () =>
-        replaceSecret(key, { digest, hint: 'wxyz', now }, engine.table).then(
+        replaceSecret(key, { digest, hint: 'wxyz' }, by(), engine.table).then(
           () => 'replaced',
           (problem) => problem.code,
         );
@@ -276,8 +282,8 @@ describe('replacing the secret', () => {
 
   it('is not given for scopes that the key got after it was read', async () => {
     const key = await stored();
-    await updateKey(key, () => ({ scopes: ['*:*'] }), engine.table);
-    const replacing = replaceSecret(key, { digest: newDigest(), hint: 'wxyz', now }, engine.table);
+    await updateKey(key, () => ({ scopes: ['*:*'] }), by(), engine.table);
+    const replacing = replaceSecret(key, { digest: newDigest(), hint: 'wxyz' }, by(), engine.table);
     await expect(replacing).rejects.toMatchObject({ code: 'unavailable' });
     expect((await getKey(key.id, engine.table))?.digest).toBe(key.digest);
   });
@@ -286,8 +292,8 @@ describe('replacing the secret', () => {
     const key = await stored();
     const digest = newDigest();
     const [, rotated] = await Promise.all([
-      replaceSecret(key, { digest, hint: 'wxyz', now }, engine.table),
-      rotateKey(key, rotating(), undefined, engine.table),
+      replaceSecret(key, { digest, hint: 'wxyz' }, by(), engine.table),
+      rotateKey(key, rotating(), by(), undefined, engine.table),
     ]);
     expect(rotated).toHaveProperty('successor');
     expect(await getKey(key.id, engine.table)).toMatchObject({ digest, rotated_at: instant(now) });

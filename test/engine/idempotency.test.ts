@@ -4,7 +4,7 @@ import { cursorSecret } from '../../lib/cursor-secret.ts';
 import { type Claim, findIdempotency, oncePer, requestHash } from '../../lib/idempotency.ts';
 import { createKey, getKey, markFirstUse, replaceSecret, rotateKey } from '../../lib/key-table.ts';
 import { type Engine, startEngine } from './engine.ts';
-import { aKey, DAY, everything, HOUR, NOW, newDigest, outcomes, rotating } from './keys.ts';
+import { aKey, by, DAY, everything, NOW, newDigest, outcomes, rotating } from './keys.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -34,11 +34,12 @@ const create = (claim: Claim) =>
   oncePer<ApiKeyRecord>(
     claim,
     {
-      first: (own) => createKey(aKey(), own, engine.table),
+      first: (own) => createKey(aKey(), by(), own, engine.table),
       again: async ({ api_key_id }) =>
         replaceSecret(
           await keyOf(api_key_id),
-          { digest: newDigest(), hint: 'wxyz', now: claim.now },
+          { digest: newDigest(), hint: 'wxyz' },
+          by(claim.now),
           engine.table,
         ),
     },
@@ -51,15 +52,11 @@ const rotate = (claim: Claim, id: string) =>
     claim,
     {
       first: async (own) => {
-        const rotated = await rotateKey(await keyOf(id), rotating(), own, engine.table);
+        const rotated = await rotateKey(await keyOf(id), rotating(), by(), own, engine.table);
         return rotated === 'taken' ? 'taken' : rotated.successor;
       },
       again: async ({ api_key_id }) =>
-        replaceSecret(
-          await keyOf(api_key_id),
-          { digest: newDigest(), hint: 'wxyz', now: NOW + HOUR },
-          engine.table,
-        ),
+        replaceSecret(await keyOf(api_key_id), { digest: newDigest(), hint: 'wxyz' }, by(), engine.table),
     },
     engine.table,
   );
@@ -75,7 +72,7 @@ describe('an Idempotency-Key', () => {
     expect(again.id).toBe(first.id);
     expect(again.digest).not.toBe(first.digest);
     expect(await getKey(first.id, engine.table)).toEqual(again);
-    expect(await markFirstUse(first.id, first.digest, NOW, engine.table)).toBe('refused');
+    expect(await markFirstUse(first, first.digest, by(NOW), engine.table)).toBe('refused');
   });
 
   it('makes one key of many simultaneous requests, and the last answer is the one that works', async () => {
@@ -92,7 +89,7 @@ describe('an Idempotency-Key', () => {
   it('rotates once for many simultaneous requests: a twin is answered, not told of a conflict', async () => {
     for (let round = 0; round < 5; round++) {
       const key = aKey();
-      await createKey(key, undefined, engine.table);
+      await createKey(key, by(), undefined, engine.table);
       const claim = aClaim({ operation: 'rotate-key' });
       const { done, problems } = await outcomes(Array.from({ length: 5 }, () => rotate(claim, key.id)));
       expect(problems).toEqual([]);
@@ -102,8 +99,8 @@ describe('an Idempotency-Key', () => {
 
   it('does not hide a rotation by somebody else', async () => {
     const key = aKey();
-    await createKey(key, undefined, engine.table);
-    await rotateKey(key, rotating(), undefined, engine.table);
+    await createKey(key, by(), undefined, engine.table);
+    await rotateKey(key, rotating(), by(), undefined, engine.table);
     const claim = aClaim({ operation: 'rotate-key' });
     await expect(rotate(claim, key.id)).rejects.toMatchObject({ code: 'already_rotated' });
     expect(await findIdempotency(claim, engine.table)).toBeUndefined();
@@ -112,7 +109,7 @@ describe('an Idempotency-Key', () => {
   it('is refused once the key has been used', async () => {
     const claim = aClaim();
     const first = await create(claim);
-    await markFirstUse(first.id, first.digest, NOW, engine.table);
+    await markFirstUse(first, first.digest, by(NOW), engine.table);
     await expect(create(claim)).rejects.toMatchObject({
       code: 'idempotency_key_used',
       extensions: { api_key_id: first.id },

@@ -10,7 +10,7 @@ import { routeTables } from '../../lib/route-table.ts';
 import { routesHash } from '../../lib/routes.ts';
 import { API_ID, authorizerEvent } from '../lib/authorizer-event.ts';
 import { type Engine, startEngine } from './engine.ts';
-import { aKey } from './keys.ts';
+import { aKey, by } from './keys.ts';
 
 const ROUTES = { 'GET /orders': ['orders:read'], 'POST /orders': ['orders:write'] };
 const HASH = routesHash(ROUTES);
@@ -64,7 +64,7 @@ const itemAt = async (id: string) =>
     )
   ).Item;
 
-const reader = () => createKeyReader({ table, call });
+const reader = () => createKeyReader({ table, call, eventRetentionDays: 400 });
 
 const ask = (text: string, method = 'GET') =>
   authorize(authorizerEvent({ method, headers: { 'x-api-key': [text] }, routesHash: HASH }), {
@@ -73,6 +73,7 @@ const ask = (text: string, method = 'GET') =>
     now: Date.now,
     prefix: 'rk',
     log: () => {},
+    sampled: () => true,
   });
 
 describe('the key reader on a real table', () => {
@@ -98,7 +99,7 @@ describe('the key reader on a real table', () => {
 
   it('notes the first use and changes nothing else', async () => {
     const { id, record } = await storedKey();
-    expect(await reader().markFirstUse(id, record.digest, AT)).toBe(true);
+    expect(await reader().markFirstUse(id, record.digest, by(Date.parse(AT)))).toBe(true);
     expect(await itemAt(id)).toEqual({ pk: id, sk: 'api_key', ...record, first_used_at: AT });
   });
 
@@ -106,7 +107,7 @@ describe('the key reader on a real table', () => {
     const { id, record } = await storedKey();
     const written = await Promise.all(
       Array.from({ length: 20 }, (_, n) =>
-        reader().markFirstUse(id, record.digest, `2026-11-24T12:00:00.${100 + n}Z`),
+        reader().markFirstUse(id, record.digest, by(Date.parse(AT) + 100 + n)),
       ),
     );
     expect(written.filter(Boolean)).toHaveLength(1);
@@ -116,19 +117,19 @@ describe('the key reader on a real table', () => {
   it('does not note the use of a secret that was replaced', async () => {
     const { id, record } = await storedKey();
     await change(id, 'digest', 'f'.repeat(64));
-    expect(await reader().markFirstUse(id, record.digest, AT)).toBe(false);
+    expect(await reader().markFirstUse(id, record.digest, by(Date.parse(AT)))).toBe(false);
     expect((await itemAt(id))?.['first_used_at']).toBeNull();
   });
 
   it('does not note the use of a key that was revoked', async () => {
     const { id, record } = await storedKey();
     await change(id, 'revoked_at', AT);
-    expect(await reader().markFirstUse(id, record.digest, AT)).toBe(false);
+    expect(await reader().markFirstUse(id, record.digest, by(Date.parse(AT)))).toBe(false);
   });
 
   it('does not bring a deleted key back', async () => {
     const id = newKeyId(Date.now());
-    expect(await reader().markFirstUse(id, 'f'.repeat(64), AT)).toBe(false);
+    expect(await reader().markFirstUse(id, 'f'.repeat(64), by(Date.parse(AT)))).toBe(false);
     expect(await itemAt(id)).toBeUndefined();
   });
 });

@@ -12,7 +12,7 @@ import {
 } from '../../lib/key-table.ts';
 import { type KeyTable, openTable } from '../../lib/table-client.ts';
 import { CREDENTIALS, type Engine, startEngine } from './engine.ts';
-import { aKey, everything, HOUR, instant, NOW, newDigest, RETENTION_DAYS, rotating } from './keys.ts';
+import { aKey, by, everything, HOUR, instant, NOW, newDigest, RETENTION_DAYS, rotating } from './keys.ts';
 import { type Fate, type Network, unreliableNetwork } from './unreliable-network.ts';
 
 let engine: Engine;
@@ -25,7 +25,7 @@ afterAll(() => engine?.close());
 
 const stored = async () => {
   const key = aKey();
-  await createKey(key, undefined, engine.table);
+  await createKey(key, by(), undefined, engine.table);
   return key;
 };
 
@@ -43,7 +43,7 @@ async function overNetwork(fate: Fate, operation: string, times = 1): Promise<Ke
 const lineageItems = async (root: string) =>
   (await everything(engine.table)).filter((item) => item['root_key_id'] === root);
 const now = NOW + HOUR;
-const revocation = { reason: 'leaked', now, retention_days: RETENTION_DAYS };
+const revocation = { reason: 'leaked', retention_days: RETENTION_DAYS };
 const aClaim = (idempotency_key: string): Claim => ({
   caller_key_id: 'key_0000000000000000000001',
   operation: 'create-key',
@@ -54,24 +54,24 @@ const aClaim = (idempotency_key: string): Claim => ({
 
 describe('when the answer to a write is lost and the SDK sends it again', () => {
   it('a created key is created, once', async () => {
-    const table = await overNetwork('lose answer', 'PutItem');
+    const table = await overNetwork('lose answer', 'TransactWriteItems');
     const key = aKey();
-    expect(await createKey(key, undefined, table)).toEqual(key);
-    expect(network?.seen.filter((name) => name === 'PutItem')).toHaveLength(2);
+    expect(await createKey(key, by(), undefined, table)).toEqual(key);
+    expect(network?.seen.filter((name) => name === 'TransactWriteItems')).toHaveLength(2);
     expect(await lineageItems(key.id)).toHaveLength(1);
   });
 
   it('a key created with an Idempotency-Key has not lost to itself', async () => {
     const table = await overNetwork('lose answer', 'TransactWriteItems');
     const key = aKey();
-    expect(await createKey(key, aClaim('lost'), table)).toEqual(key);
+    expect(await createKey(key, by(), aClaim('lost'), table)).toEqual(key);
     expect(network?.seen.filter((name) => name === 'TransactWriteItems')).toHaveLength(2);
   });
 
   it('a rotated key has one successor: the one that is answered', async () => {
     const key = await stored();
     const table = await overNetwork('lose answer', 'TransactWriteItems');
-    const rotated = await rotateKey(key, rotating(), undefined, table);
+    const rotated = await rotateKey(key, rotating(), by(), undefined, table);
     if (rotated === 'taken') throw new Error('taken');
     expect(network?.seen.filter((name) => name === 'TransactWriteItems')).toHaveLength(2);
     expect(await getKey(rotated.successor.id, engine.table)).toEqual(rotated.successor);
@@ -81,40 +81,40 @@ describe('when the answer to a write is lost and the SDK sends it again', () => 
   it('a rotation with an Idempotency-Key is not taken for another request', async () => {
     const key = await stored();
     const table = await overNetwork('lose answer', 'TransactWriteItems');
-    const rotated = await rotateKey(key, rotating(), aClaim('lost rotation'), table);
+    const rotated = await rotateKey(key, rotating(), by(), aClaim('lost rotation'), table);
     expect(rotated).toHaveProperty('successor.root_key_id', key.id);
     expect(await lineageItems(key.id)).toHaveLength(2);
   });
 
   it('a revoked key is revoked with its reason, without a conflict', async () => {
     const key = await stored();
-    const table = await overNetwork('lose answer', 'UpdateItem');
-    const revoked = await revokeKey(key, revocation, table);
+    const table = await overNetwork('lose answer', 'TransactWriteItems');
+    const revoked = await revokeKey(key, revocation, by(), table);
     expect(revoked).toMatchObject({ revoked_at: instant(now), revoked_reason: 'leaked', version: 2 });
     expect(await getKey(key.id, engine.table)).toEqual(revoked);
   });
 
   it('an updated key is updated, without a conflict', async () => {
     const key = await stored();
-    const table = await overNetwork('lose answer', 'UpdateItem');
-    const updated = await updateKey(key, () => ({ name: 'Renamed' }), table);
+    const table = await overNetwork('lose answer', 'TransactWriteItems');
+    const updated = await updateKey(key, () => ({ name: 'Renamed' }), by(), table);
     expect(updated).toMatchObject({ name: 'Renamed' });
     expect(await getKey(key.id, engine.table)).toEqual(updated);
   });
 
   it('a replaced secret is the one that is answered', async () => {
     const key = await stored();
-    const table = await overNetwork('lose answer', 'UpdateItem');
+    const table = await overNetwork('lose answer', 'TransactWriteItems');
     const digest = newDigest();
-    const replaced = await replaceSecret(key, { digest, hint: 'wxyz', now }, table);
+    const replaced = await replaceSecret(key, { digest, hint: 'wxyz' }, by(), table);
     expect(replaced).toMatchObject({ digest, version: 2 });
     expect(await getKey(key.id, engine.table)).toEqual(replaced);
   });
 
   it('a first use is let in', async () => {
     const key = await stored();
-    const table = await overNetwork('lose answer', 'UpdateItem');
-    expect(await markFirstUse(key.id, key.digest, now, table)).toBe('already');
+    const table = await overNetwork('lose answer', 'TransactWriteItems');
+    expect(await markFirstUse(key, key.digest, by(), table)).toBe('marked');
     expect((await getKey(key.id, engine.table))?.first_used_at).toBe(instant(now));
   });
 });
@@ -123,7 +123,7 @@ describe('when DynamoDB is hard to reach', () => {
   it.each(['lose request', 'never answer', 'busy'] as const)('a rotation survives one %s', async (fate) => {
     const key = await stored();
     const table = await overNetwork(fate, 'TransactWriteItems');
-    expect(await rotateKey(key, rotating(), undefined, table)).toHaveProperty('successor');
+    expect(await rotateKey(key, rotating(), by(), undefined, table)).toHaveProperty('successor');
     expect(await lineageItems(key.id)).toHaveLength(2);
   });
 
@@ -132,7 +132,7 @@ describe('when DynamoDB is hard to reach', () => {
     async (fate) => {
       const key = await stored();
       const table = await overNetwork(fate, 'TransactWriteItems', 1_000);
-      await expect(rotateKey(key, rotating(), undefined, table)).rejects.toMatchObject({
+      await expect(rotateKey(key, rotating(), by(), undefined, table)).rejects.toMatchObject({
         code: 'unavailable',
         status: 503,
         headers: { 'retry-after': '1' },
@@ -145,7 +145,7 @@ describe('when DynamoDB is hard to reach', () => {
   it('a rotation whose every answer is lost is wholly done, and its Idempotency-Key finds it', async () => {
     const key = await stored();
     const table = await overNetwork('lose answer', 'TransactWriteItems', 1_000);
-    await expect(rotateKey(key, rotating(), aClaim('all lost'), table)).rejects.toMatchObject({
+    await expect(rotateKey(key, rotating(), by(), aClaim('all lost'), table)).rejects.toMatchObject({
       code: 'unavailable',
     });
     const old = await getKey(key.id, engine.table);
@@ -158,8 +158,8 @@ describe('when DynamoDB is hard to reach', () => {
 
   it('a revoke survives two lost requests', async () => {
     const key = await stored();
-    const table = await overNetwork('lose request', 'UpdateItem', 2);
-    expect(await revokeKey(key, revocation, table)).toMatchObject({ revoked_at: instant(now) });
+    const table = await overNetwork('lose request', 'TransactWriteItems', 2);
+    expect(await revokeKey(key, revocation, by(), table)).toMatchObject({ revoked_at: instant(now) });
   });
 
   it('a read that is never answered is tried again, and ends within the time limit as unavailable', async () => {

@@ -38,6 +38,8 @@ beforeAll(async () => {
     REKEY_MAX_LIFETIME_DAYS: '365',
     REKEY_ALLOW_NEVER_EXPIRING: 'false',
     REKEY_RETENTION_DAYS: '90',
+    REKEY_EVENT_RETENTION_DAYS: '400',
+    REKEY_NOTIFY_DAYS_BEFORE: '14',
   });
 });
 afterAll(async () => {

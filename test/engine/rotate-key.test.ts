@@ -3,7 +3,7 @@ import type { Claim } from '../../lib/idempotency.ts';
 import { findIdempotency, requestHash } from '../../lib/idempotency.ts';
 import { createKey, getKey, markFirstUse, revokeKey, rotateKey, updateKey } from '../../lib/key-table.ts';
 import { type Engine, startEngine } from './engine.ts';
-import { aKey, DAY, everything, HOUR, instant, NOW, outcomes, RETENTION_DAYS, rotating } from './keys.ts';
+import { aKey, by, DAY, everything, HOUR, instant, NOW, outcomes, RETENTION_DAYS, rotating } from './keys.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -13,7 +13,7 @@ afterAll(() => engine?.close());
 
 const stored = async (facts: Parameters<typeof aKey>[0] = {}) => {
   const key = aKey(facts);
-  await createKey(key, undefined, engine.table);
+  await createKey(key, by(), undefined, engine.table);
   return key;
 };
 
@@ -23,7 +23,7 @@ const lineageItems = async (root: string) =>
 describe('rotating', () => {
   it('ends the old key after its grace and stores its successor, as it answers', async () => {
     const key = await stored();
-    const rotated = await rotateKey(key, rotating({ grace_period_hours: 24 }), undefined, engine.table);
+    const rotated = await rotateKey(key, rotating({ grace_period_hours: 24 }), by(), undefined, engine.table);
     if (rotated === 'taken') throw new Error('taken');
 
     const { previous, successor } = rotated;
@@ -51,7 +51,7 @@ describe('rotating', () => {
   it('leaves one successor and no orphan of two hundred simultaneous rotations', async () => {
     const key = await stored();
     const { done, problems } = await outcomes(
-      Array.from({ length: 200 }, () => rotateKey(key, rotating(), undefined, engine.table)),
+      Array.from({ length: 200 }, () => rotateKey(key, rotating(), by(), undefined, engine.table)),
     );
     expect(done).toHaveLength(1);
     expect(problems).toEqual(Array(199).fill('already_rotated'));
@@ -69,7 +69,7 @@ describe('rotating', () => {
       const seen = current;
       const { done } = await outcomes(
         Array.from({ length: 10 }, () =>
-          rotateKey(seen, rotating({}, NOW + (round + 1) * HOUR), undefined, engine.table),
+          rotateKey(seen, rotating({}, NOW + (round + 1) * HOUR), by(), undefined, engine.table),
         ),
       );
       expect(done).toHaveLength(1);
@@ -83,9 +83,9 @@ describe('rotating', () => {
   it('never revives a key that is revoked at the same time: revoked wins, whoever is first', async () => {
     for (let round = 0; round < 25; round++) {
       const key = await stored();
-      const rotate = () => rotateKey(key, rotating(), undefined, engine.table);
+      const rotate = () => rotateKey(key, rotating(), by(), undefined, engine.table);
       const revoke = () =>
-        revokeKey(key, { reason: 'leaked', now: NOW + HOUR, retention_days: RETENTION_DAYS }, engine.table);
+        revokeKey(key, { reason: 'leaked', retention_days: RETENTION_DAYS }, by(NOW + HOUR), engine.table);
       const race = round % 2 ? [rotate(), revoke(), rotate()] : [revoke(), rotate(), rotate()];
       const { problems } = await outcomes<unknown>(race);
 
@@ -101,8 +101,8 @@ describe('rotating', () => {
 
   it('is refused when the key was revoked after it was read', async () => {
     const key = await stored();
-    await revokeKey(key, { reason: null, now: NOW, retention_days: RETENTION_DAYS }, engine.table);
-    await expect(rotateKey(key, rotating(), undefined, engine.table)).rejects.toMatchObject({
+    await revokeKey(key, { reason: null, retention_days: RETENTION_DAYS }, by(NOW), engine.table);
+    await expect(rotateKey(key, rotating(), by(), undefined, engine.table)).rejects.toMatchObject({
       code: 'key_revoked',
     });
     expect(await lineageItems(key.id)).toHaveLength(1);
@@ -110,8 +110,8 @@ describe('rotating', () => {
 
   it('is decided from what a PATCH wrote in between, not from what was read', async () => {
     const key = await stored();
-    await updateKey(key, () => ({ scopes: ['orders:read'], name: 'Reader' }), engine.table);
-    const rotated = await rotateKey(key, rotating(), undefined, engine.table);
+    await updateKey(key, () => ({ scopes: ['orders:read'], name: 'Reader' }), by(), engine.table);
+    const rotated = await rotateKey(key, rotating(), by(), undefined, engine.table);
     expect(rotated).toMatchObject({
       successor: { scopes: ['orders:read'], name: 'Reader' },
       previous: { scopes: ['orders:read'], name: 'Reader', version: 3 },
@@ -122,8 +122,8 @@ describe('rotating', () => {
     for (let round = 0; round < 10; round++) {
       const key = await stored();
       const [mark] = await Promise.all([
-        markFirstUse(key.id, key.digest, NOW + HOUR, engine.table),
-        rotateKey(key, rotating(), undefined, engine.table),
+        markFirstUse(key, key.digest, by(NOW + HOUR), engine.table),
+        rotateKey(key, rotating(), by(), undefined, engine.table),
       ]);
       expect(mark).toBe('marked');
       expect((await getKey(key.id, engine.table))?.first_used_at).toBe(instant(NOW + HOUR));
@@ -139,8 +139,8 @@ describe('rotating', () => {
       now: NOW,
     };
     const [first, second] = [await stored(), await stored()];
-    expect(await rotateKey(first, rotating(), claim, engine.table)).not.toBe('taken');
-    expect(await rotateKey(second, rotating(), claim, engine.table)).toBe('taken');
+    expect(await rotateKey(first, rotating(), by(), claim, engine.table)).not.toBe('taken');
+    expect(await rotateKey(second, rotating(), by(), claim, engine.table)).toBe('taken');
     expect(await getKey(second.id, engine.table)).toEqual(second);
     expect(await lineageItems(second.id)).toHaveLength(1);
     expect(await findIdempotency(claim, engine.table)).toMatchObject({ previous_key_id: first.id });
@@ -149,7 +149,7 @@ describe('rotating', () => {
   it('drops the ttl of a successor that never ends', async () => {
     const key = await stored({ expires_at: null });
     expect(key.ttl).toBeUndefined();
-    const rotated = await rotateKey(key, rotating(), undefined, engine.table);
+    const rotated = await rotateKey(key, rotating(), by(), undefined, engine.table);
     if (rotated === 'taken') throw new Error('taken');
     const items = await lineageItems(key.id);
     expect(items.find((item) => item['id'] === rotated.successor.id)).not.toHaveProperty('ttl');

@@ -89,7 +89,13 @@ describe('the authorizer as it is deployed', () => {
       ok({ Item: item })(response, socket, body);
     });
     try {
-      const env = { ...table.env, REKEY_TABLE_NAME: 'keys', REKEY_KEY_PREFIX: 'rk' };
+      const env = {
+        ...table.env,
+        REKEY_TABLE_NAME: 'keys',
+        REKEY_KEY_PREFIX: 'rk',
+        REKEY_EVENT_RETENTION_DAYS: '400',
+        REKEY_LOG_SAMPLE_RATE: '0.5',
+      };
       const event = authorizerEvent({
         headers: { 'x-api-key': [key.reveal()] },
         routesHash: routesHash(routes),

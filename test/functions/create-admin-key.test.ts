@@ -1,5 +1,6 @@
-import { DynamoDBDocumentClient, PutCommand } from '@aws-sdk/lib-dynamodb';
+import { DynamoDBDocumentClient, TransactWriteCommand } from '@aws-sdk/lib-dynamodb';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Context } from 'aws-lambda';
 import { mockClient } from 'aws-sdk-client-mock';
 import { digestOf, parseKey } from '../../lib/key-format.ts';
 
@@ -10,7 +11,7 @@ const { handler } = await import('../../functions/create-admin-key.ts');
 const before = { ...process.env };
 beforeEach(() => {
   dynamodb.reset();
-  dynamodb.on(PutCommand).resolves({});
+  dynamodb.on(TransactWriteCommand).resolves({});
   Object.assign(process.env, {
     AWS_REGION: 'us-east-1',
     REKEY_TABLE_NAME: 'keys',
@@ -19,17 +20,24 @@ beforeEach(() => {
     REKEY_MAX_LIFETIME_DAYS: '365',
     REKEY_ALLOW_NEVER_EXPIRING: 'false',
     REKEY_RETENTION_DAYS: '90',
+    REKEY_EVENT_RETENTION_DAYS: '400',
+    REKEY_NOTIFY_DAYS_BEFORE: '14',
   });
 });
 afterEach(() => {
   process.env = { ...before };
 });
 
-const written = () => dynamodb.commandCalls(PutCommand).map((call) => call.args[0].input.Item!);
+const written = () =>
+  dynamodb
+    .commandCalls(TransactWriteCommand)
+    .flatMap((call) => call.args[0].input.TransactItems!.map(({ Put }) => Put!.Item!));
 
 describe('create-admin-key', () => {
   it('makes a key of every scope for every owner, and stores its digest only', async () => {
-    const { key, api_key } = await handler({ owner_id: 'platform', name: 'Root', expires_in_days: 7 });
+    const { key, api_key } = await handler({ owner_id: 'platform', name: 'Root', expires_in_days: 7 }, {
+      awsRequestId: 'invocation-1',
+    } as Context);
     expect(parseKey(key, 'rk')).toEqual({ id: api_key.id, environment: 'live' });
     expect(api_key).toMatchObject({
       owner_id: 'platform',
@@ -41,8 +49,15 @@ describe('create-admin-key', () => {
       created_by: 'system:create-admin-key',
     });
     expect(Date.parse(api_key.expires_at!) - Date.parse(api_key.created_at)).toBe(7 * DAY);
-    expect(written()).toHaveLength(1);
-    expect(written()[0]).toMatchObject({ id: api_key.id, digest: digestOf(key) });
+    const [stored, event, ...more] = written();
+    expect(stored).toMatchObject({ id: api_key.id, digest: digestOf(key) });
+    expect(event).toMatchObject({ pk: `events_${api_key.id}`, event_type: 'api_key.created' });
+    expect(JSON.parse(event!['event'])).toMatchObject({
+      actor: 'system:create-admin-key',
+      request_id: 'invocation-1',
+      source_ip: null,
+    });
+    expect(more).toEqual([]);
     expect(JSON.stringify(written())).not.toContain(key.slice(30));
     expect(api_key).not.toHaveProperty('digest');
   });

@@ -1,5 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
-import { BY_LINEAGE, BY_OWNER } from '../../lib/table-layout.ts';
+import {
+  BY_DUE,
+  BY_LINEAGE,
+  BY_OWNER,
+  EVENTS_BY_DAY,
+  EVENTS_BY_OWNER,
+  WEBHOOKS_BY_OWNER,
+} from '../../lib/table-layout.ts';
 import { ofType, resourcesOf, synthesize } from './synthesize.ts';
 
 const production = synthesize();
@@ -45,10 +52,27 @@ describe('the table', () => {
     });
   });
 
+  it('streams what is written, for the bus', () => {
+    expect(tableOf(production).Properties.StreamSpecification).toEqual({ StreamViewType: 'NEW_IMAGE' });
+  });
+
   it('has indexes without anything secret or internal', () => {
     const indexes = tableOf(production).Properties.GlobalSecondaryIndexes;
-    expect(indexes.map(({ IndexName }: { IndexName: string }) => IndexName)).toEqual([BY_OWNER, BY_LINEAGE]);
-    for (const { Projection } of indexes) {
+    const projections = Object.fromEntries(
+      indexes.map(({ IndexName, Projection }: { IndexName: string; Projection: object }) => [
+        IndexName,
+        Projection,
+      ]),
+    );
+    expect(projections).toEqual({
+      [BY_OWNER]: expect.anything(),
+      [BY_LINEAGE]: expect.anything(),
+      [EVENTS_BY_OWNER]: { ProjectionType: 'INCLUDE', NonKeyAttributes: ['event'] },
+      [EVENTS_BY_DAY]: { ProjectionType: 'INCLUDE', NonKeyAttributes: ['event'] },
+      [BY_DUE]: { ProjectionType: 'KEYS_ONLY' },
+      [WEBHOOKS_BY_OWNER]: { ProjectionType: 'ALL' },
+    });
+    for (const Projection of [projections[BY_OWNER], projections[BY_LINEAGE]]) {
       expect(Projection.ProjectionType).toBe('INCLUDE');
       for (const hidden of ['digest', 'version', 'ttl', 'status']) {
         expect(Projection.NonKeyAttributes).not.toContain(hidden);
@@ -81,7 +105,9 @@ describe('the functions', () => {
   it('have time to answer before API Gateway or the authorizer’s caller gives up', () => {
     for (const template of everyTemplate) {
       for (const [id, { Properties }] of ofType(resourcesOf(template), 'AWS::Lambda::Function')) {
-        if (id.startsWith('Authorizer')) expect(Properties.Timeout).toBe(5);
+        if (id.startsWith('Authorizer')) expect(Properties.Timeout).toBe(10);
+        // Nobody waits for it.
+        else if (id.startsWith('SweepKeys')) expect(Properties.Timeout).toBe(300);
         else expect(Properties.Timeout).toBeLessThan(29);
       }
     }
@@ -104,22 +130,29 @@ describe('the functions', () => {
       'REKEY_MAX_LIFETIME_DAYS',
     ];
     const retention = ['REKEY_RETENTION_DAYS'];
+    const schedule = ['REKEY_NOTIFY_DAYS_BEFORE'];
+    const metrics = ['POWERTOOLS_METRICS_NAMESPACE', 'POWERTOOLS_SERVICE_NAME'];
     const names = Object.fromEntries(
       Object.entries(environments()).map(([id, variables]) => [id, Object.keys(variables).toSorted()]),
     );
-    const and = (...more: string[][]) => [...more.flat(), 'REKEY_TABLE_NAME'].toSorted();
+    const and = (...more: string[][]) =>
+      [...more.flat(), 'REKEY_EVENT_RETENTION_DAYS', 'REKEY_TABLE_NAME'].toSorted();
     expect(names).toEqual({
-      Authorizer: and(prefix),
+      Authorizer: and(prefix, ['REKEY_LOG_SAMPLE_RATE']),
       RegisterRoutes: and(),
-      CreateAdminKey: and(prefix, lifetimes, retention),
-      CreateKey: and(prefix, lifetimes, retention),
+      CreateAdminKey: and(prefix, lifetimes, retention, schedule),
+      CreateKey: and(prefix, lifetimes, retention, schedule),
       ListKeys: and(),
       GetKey: and(),
-      UpdateKey: and(lifetimes, retention),
-      RotateKey: and(prefix, lifetimes, retention),
+      UpdateKey: and(lifetimes, retention, schedule),
+      RotateKey: and(prefix, lifetimes, retention, schedule),
       RevokeKey: and(retention),
       ListLineage: and(),
+      SweepKeys: and(schedule, metrics),
       VerifyKey: and(prefix),
+      ListKeyEvents: and(),
+      ListEvents: and(),
+      ListEventTypes: and(),
     });
   });
 
@@ -130,6 +163,7 @@ describe('the functions', () => {
       maxLifetimeDays: 60,
       allowNeverExpiring: true,
       retentionDays: 7,
+      notifyDaysBefore: [30, 3],
     };
     expect(environments(settings)['CreateKey']).toMatchObject({
       REKEY_KEY_PREFIX: 'acme',
@@ -137,6 +171,8 @@ describe('the functions', () => {
       REKEY_MAX_LIFETIME_DAYS: '60',
       REKEY_ALLOW_NEVER_EXPIRING: 'true',
       REKEY_RETENTION_DAYS: '7',
+      REKEY_EVENT_RETENTION_DAYS: '400',
+      REKEY_NOTIFY_DAYS_BEFORE: '30,3',
     });
   });
 });
@@ -178,6 +214,8 @@ describe('the stacks', () => {
       'AuthorizerThrottlesAlarm',
       'ApiFaultsAlarm',
       'TableThrottlesAlarm',
+      'SweepLateAlarm',
+      'SweepFailuresAlarm',
     ]);
     for (const [, { Properties }] of alarms()) expect(Properties).not.toHaveProperty('AlarmActions');
     for (const [, { Properties }] of alarms(synthesize({ alarmTopicArn: topic }).rekey)) {

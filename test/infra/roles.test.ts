@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { operations } from '../../lib/operations/index.ts';
+import { evaluatePolicies } from '../../local/iam.ts';
 import { ofType, type Resources, resourcesOf, synthesize } from './synthesize.ts';
 
 interface Statement {
@@ -33,6 +34,7 @@ const lineOf = (
   const what = list(Action).map((action) => action.replace(/^dynamodb:/, ''));
   const keys = Condition?.['ForAllValues:StringLike']?.['dynamodb:LeadingKeys'] as string[] | undefined;
   const attributes = Condition?.['ForAllValues:StringLike']?.['dynamodb:Attributes'] as string[] | undefined;
+  const enclosing = Condition?.['StringEquals']?.['dynamodb:EnclosingOperation'] as string | undefined;
   if (Condition) {
     // A condition that would be met by a request without the key must demand the key.
     expect(Condition).toEqual({
@@ -41,6 +43,7 @@ const lineOf = (
         ...(attributes && { 'dynamodb:Attributes': attributes }),
       },
       Null: { 'dynamodb:LeadingKeys': 'false', ...(attributes && { 'dynamodb:Attributes': 'false' }) },
+      ...(enclosing && { StringEquals: { 'dynamodb:EnclosingOperation': enclosing } }),
     });
   }
   return [
@@ -48,6 +51,7 @@ const lineOf = (
       .map((one) => nameOf(one, resources))
       .join('+')}`,
     ...(keys ? [`of ${keys.join(' ')}`] : []),
+    ...(enclosing ? [`within ${enclosing}`] : []),
     ...(attributes ? [`naming ${attributes.join(' ')}`] : []),
   ].join(' ');
 };
@@ -76,22 +80,119 @@ function statementsByFunction(resources: Resources): Record<string, string[]> {
 const traces = 'xray:PutTelemetryRecords+xray:PutTraceSegments on "*"';
 const logs = (id: string) => `logs:CreateLogStream+logs:PutLogEvents on log ${id}`;
 const cursors = 'GetItem+PutItem on table of secret_cursor';
-const naming = (attributes: string) => `UpdateItem on table of key_* naming pk sk revoked_at ${attributes}`;
-const firstUse = naming('digest first_used_at');
+const naming = (attributes: string) =>
+  `UpdateItem on table of key_* naming pk sk revoked_at first_used_at version event event_type event_owner_id event_day ttl ${attributes}`;
+const firstUse = naming('digest');
+const due = 'due_shard next_action_at';
+const recording = 'PutItem on table of events_* within TransactWriteItems';
 
 const access: Record<string, string[]> = {
-  Authorizer: ['GetItem on table of key_* routes_*', firstUse],
+  Authorizer: ['GetItem on table of key_* routes_*', firstUse, recording],
   RegisterRoutes: ['PutItem+UpdateItem on table of routes_*'],
-  CreateAdminKey: ['GetItem+PutItem on table of key_*'],
-  CreateKey: ['GetItem+PutItem on table of idempotency_* key_*', naming('digest first_used_at hint version')],
+  CreateAdminKey: ['GetItem+PutItem on table of key_*', recording],
+  CreateKey: ['GetItem+PutItem on table of idempotency_* key_*', naming('digest hint'), recording],
   ListKeys: ['Query on table/index/by_owner', cursors],
   GetKey: ['GetItem on table of key_*'],
-  UpdateKey: ['GetItem on table of key_*', naming('expires_at metadata name scopes ttl version')],
-  RotateKey: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*'],
-  RevokeKey: ['GetItem on table of key_*', naming('revoked_reason ttl version')],
+  UpdateKey: [
+    'GetItem on table of key_*',
+    naming(`${due} swept_until expires_at metadata name notify_days_before scopes`),
+    recording,
+  ],
+  RotateKey: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
+  RevokeKey: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
   ListLineage: ['GetItem on table of key_*', 'Query on table/index/by_lineage', cursors],
-  VerifyKey: ['GetItem on table of key_*', firstUse],
+  SweepKeys: [
+    'Query on table/index/by_due',
+    'GetItem on table of key_*',
+    naming(`${due} swept_until`),
+    recording,
+  ],
+  ListKeyEvents: ['GetItem on table of key_*', 'Query on table of events_*', cursors],
+  ListEvents: ['Query on table/index/events_by_owner', cursors],
+  ListEventTypes: [],
+  VerifyKey: ['GetItem on table of key_*', firstUse, recording],
 };
+
+/** Every role of a template with its policy documents, the table's ARN put in for the references to it. */
+function policiesByRole(resources: Resources, tableArn: string): Record<string, object[]> {
+  const tableId = ofType(resources, 'AWS::DynamoDB::Table')[0]![0];
+  const known = (document: object): object =>
+    JSON.parse(
+      JSON.stringify(document)
+        .replaceAll(`{"Fn::GetAtt":["${tableId}","Arn"]}`, JSON.stringify(tableArn))
+        .replace(/\{"Fn::Join":\["",\["([^"]*)","([^"]*)"\]\]\}/g, '"$1$2"')
+        // What is left names other resources.
+        .replace(
+          /\{"(?:Fn::GetAtt|Fn::Join|Ref)":(?:"[^"]*"|\[(?:[^[\]]|\[[^[\]]*\])*\])\}/g,
+          '"arn:aws:other:::x"',
+        ),
+    );
+  return Object.fromEntries(
+    ofType(resources, 'AWS::IAM::Role').map(([roleId, role]) => [
+      roleId,
+      [
+        ...(role.Properties.Policies ?? []).map(
+          (inline: { PolicyDocument: object }) => inline.PolicyDocument,
+        ),
+        ...ofType(resources, 'AWS::IAM::Policy')
+          .filter(([, { Properties }]) => Properties.Roles.some((one: { Ref: string }) => one.Ref === roleId))
+          .map(([, { Properties }]) => Properties.PolicyDocument),
+      ].map(known),
+    ]),
+  );
+}
+
+describe('the trail', () => {
+  const TABLE = 'arn:aws:dynamodb:us-east-1:000000000000:table/Keys';
+  const roles = policiesByRole(resourcesOf(synthesize().rekey), TABLE);
+  const EVENT = 'events_key_0000000000000000000001';
+  const item = ['pk', 'sk', 'event', 'event_type', 'event_owner_id', 'event_day', 'ttl'];
+  const enclosed = { 'dynamodb:EnclosingOperation': 'TransactWriteItems' };
+  const allowed = async (role: string, action: string, context: Record<string, string | string[]>) => {
+    const { allowed } = await evaluatePolicies({
+      policies: roles[role]!,
+      principal: 'arn:aws:sts::000000000000:assumed-role/r/s',
+      action: `dynamodb:${action}`,
+      resource: TABLE,
+      context,
+    });
+    return allowed;
+  };
+
+  it.each(Object.keys(roles))('cannot be changed or shortened by %s', async (role) => {
+    const ways: Record<string, string | string[]>[] = [{}, enclosed].flatMap((more) => [
+      { 'dynamodb:LeadingKeys': [EVENT], 'dynamodb:Attributes': item, ...more },
+      { 'dynamodb:LeadingKeys': [EVENT], 'dynamodb:Attributes': ['pk', 'sk'], ...more },
+      { 'dynamodb:LeadingKeys': [EVENT], ...more },
+      more,
+    ]);
+    const actions = ['UpdateItem', 'DeleteItem', 'BatchWriteItem'];
+    const partiQl = ['PartiQLInsert', 'PartiQLUpdate', 'PartiQLDelete'];
+    const ofTable = ['DeleteTable', 'UpdateTable', 'UpdateTimeToLive', 'RestoreTableToPointInTime'];
+    for (const action of [...actions, ...partiQl, ...ofTable])
+      for (const way of ways)
+        expect([action, way, await allowed(role, action, way)]).toEqual([action, way, false]);
+  });
+
+  it.each(Object.keys(roles))(
+    'is written by %s, if at all, within the transaction of a change',
+    async (role) => {
+      const keys = { 'dynamodb:LeadingKeys': [EVENT], 'dynamodb:Attributes': item };
+      expect(await allowed(role, 'PutItem', keys)).toBe(false);
+      expect(await allowed(role, 'PutItem', {})).toBe(false);
+    },
+  );
+
+  it('is written by those that change keys, and by none that only read', async () => {
+    const keys = { 'dynamodb:LeadingKeys': [EVENT], 'dynamodb:Attributes': item, ...enclosed };
+    const mayWrite = async (name: string) =>
+      allowed(Object.keys(roles).find((role) => role.startsWith(name))!, 'PutItem', keys);
+    for (const name of ['Authorizer', 'CreateKey', 'RotateKey', 'RevokeKey', 'UpdateKey', 'VerifyKey'])
+      expect([name, await mayWrite(name)]).toEqual([name, true]);
+    for (const name of ['GetKey', 'ListKeys', 'RegisterRoutes'])
+      expect([name, await mayWrite(name)]).toEqual([name, false]);
+  });
+});
 
 describe('the roles', () => {
   const templates = synthesize();
@@ -105,7 +206,7 @@ describe('the roles', () => {
     const resources = resourcesOf(templates.rekey);
     expect(Object.keys(statementsByFunction(resources)).toSorted()).toEqual(Object.keys(access).toSorted());
     expect(ofType(resources, 'AWS::IAM::Role')).toHaveLength(Object.keys(access).length);
-    expect(Object.keys(access)).toHaveLength(operations.length + 3);
+    expect(Object.keys(access)).toHaveLength(operations.length + 4);
   });
 
   it('of the Orders example may write logs and traces, and know nothing of the table', () => {

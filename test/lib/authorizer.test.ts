@@ -41,6 +41,7 @@ const facts = (changes: Partial<KeyFacts> = {}): KeyFacts => ({
 const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
   const calls: string[] = [];
   const lines: Record<string, unknown>[] = [];
+  const metrics: Record<string, unknown>[] = [];
   let noted = true;
   const dependencies: AuthorizerDependencies = {
     reader: {
@@ -50,19 +51,21 @@ const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
         if (state instanceof Error) throw state;
         return wanted === id ? state : undefined;
       },
-      markFirstUse: async (key_id, digest, at) => {
-        calls.push(`markFirstUse ${key_id} ${digest} ${at}`);
+      markFirstUse: async (key_id, digest, { now }) => {
+        calls.push(`markFirstUse ${key_id} ${digest} ${new Date(now).toISOString()}`);
         return noted;
       },
     },
     readRoutes: async (apiId, hash) => (apiId === API_ID && hash === HASH ? ROUTES : undefined),
     now: () => NOW,
     prefix: 'rk',
-    log: (line) => lines.push(line),
+    log: (line) => (Object.hasOwn(line, '_aws') ? metrics : lines).push(line),
+    sampled: () => true,
   };
   return {
     calls,
     lines,
+    metrics,
     dependencies,
     firstUseIsRefused: () => {
       noted = false;
@@ -181,9 +184,11 @@ describe('what is not authenticated is Unauthorized, and API Gateway answers 401
     ['a key in a header of nearly the same name', { 'x-api-key ': [KEY], x_api_key: [KEY] }],
   ];
   it.each(withoutReading)('%s: without asking the table', async (_, headers) => {
-    const { calls, lines } = await refused(authorizer(facts()), { headers });
+    const { calls, lines, metrics } = await refused(authorizer(facts()), { headers });
     expect(calls).toEqual([]);
-    expect(lines).toEqual([]);
+    const [{ reason }] = metrics as [{ reason: string }];
+    expect(['missing', 'repeated', 'conflicting', 'malformed']).toContain(reason);
+    expect(lines).toEqual([expect.objectContaining({ event: 'refused', code: reason, key_id: undefined })]);
   });
 
   it('a key only in headers, where API Gateway keeps the last of several', async () => {
@@ -214,7 +219,8 @@ describe('what is not authenticated is Unauthorized, and API Gateway answers 401
       'revoked',
     ],
   ])('a key that is %s', async (_, state, code) => {
-    const { lines } = await refused(authorizer(state));
+    const { lines, metrics } = await refused(authorizer(state));
+    expect(metrics).toEqual([expect.objectContaining({ reason: code, Refused: 1 })]);
     expect(lines).toEqual([
       expect.objectContaining({ event: 'refused', code, key_id: id, request_id: 'request-1' }),
     ]);
@@ -291,12 +297,13 @@ describe('a route that declares no scopes', () => {
     ['is on a stage that names unknown routes', { routesHash: 'f'.repeat(64) }],
     ['is on a stage that names something else', { routesHash: '../../x' }],
   ])('is refused to every key when it %s', async (_, request) => {
-    const { ask, lines } = authorizer(facts({ scopes: ['*:*'] }));
+    const { ask, lines, metrics } = authorizer(facts({ scopes: ['*:*'] }));
     const result = await ask(request);
     expect(effectOf(result)).toBe('Deny');
     expect(result.context).toMatchObject({ code: 'route_not_declared', missing_scopes: '' });
     expect(result.context?.['detail']).toMatch(/^[^"\\]+Declare its scopes/);
     expect(lines).toEqual([expect.objectContaining({ event: 'refused', code: 'route_not_declared' })]);
+    expect(metrics).toEqual([expect.objectContaining({ reason: 'route_not_declared' })]);
   });
 });
 
@@ -391,7 +398,9 @@ describe('anything unexpected', () => {
   it.each(failures)('is refused and is one line of the log: %s', async (_, breakIt) => {
     const a = authorizer(facts());
     breakIt(a);
+    a.dependencies.sampled = () => false;
     await expect(a.ask()).rejects.toThrow(/^The authorizer could not decide$/);
+    expect(a.metrics).toEqual([expect.objectContaining({ reason: 'error', Refused: 1 })]);
     expect(a.lines).toEqual([
       expect.objectContaining({
         level: 'error',
@@ -405,7 +414,7 @@ describe('anything unexpected', () => {
   it('does not bring the key into the log', async () => {
     const a = authorizer(new Error(`cannot read ${KEY}`));
     await expect(a.ask()).rejects.toThrow('The authorizer could not decide');
-    expect(JSON.stringify(a.lines)).toContain('cannot read [key]');
+    expect(JSON.stringify(a.lines)).toContain('cannot read [secret]');
     expect(JSON.stringify(a.lines)).not.toContain(KEY.slice(20));
   });
 
@@ -429,5 +438,31 @@ describe('anything unexpected', () => {
       'The authorizer could not decide',
     );
     expect(calls).toEqual([]);
+  });
+});
+
+describe('refusals', () => {
+  it('are counted by reason in the embedded metric format, whatever part of them is logged', async () => {
+    const a = authorizer(facts({ revoked_at: '2026-11-24T11:00:00.000Z' }));
+    a.dependencies.sampled = () => false;
+    for (let i = 0; i < 3; i++) await expect(a.ask()).rejects.toThrow('Unauthorized');
+    expect(a.lines).toEqual([]);
+    expect(a.metrics).toHaveLength(3);
+    expect(a.metrics[0]).toEqual({
+      _aws: {
+        Timestamp: NOW,
+        CloudWatchMetrics: [
+          { Namespace: 'Rekey', Dimensions: [['reason']], Metrics: [{ Name: 'Refused', Unit: 'Count' }] },
+        ],
+      },
+      reason: 'revoked',
+      Refused: 1,
+    });
+  });
+
+  it('are the only thing that is counted: who is allowed in leaves no line', async () => {
+    const a = authorizer(facts());
+    await a.ask();
+    expect([...a.lines, ...a.metrics]).toEqual([]);
   });
 });

@@ -112,7 +112,7 @@ describe('the DynamoDB client of the hot path', () => {
     'ResourceNotFoundException',
   ])('does not repeat what %s refused', async (code) => {
     const { call, seen } = await start(failed(400, code));
-    await expect(call('UpdateItem', {})).rejects.toMatchObject({ code, transient: false });
+    await expect(call('TransactWriteItems', {})).rejects.toMatchObject({ code, transient: false });
     expect(seen).toHaveLength(1);
   });
 

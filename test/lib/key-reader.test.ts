@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { type DynamoDbCall, DynamoDbFailure } from '../../lib/dynamodb-http.ts';
+import { Event, eventSchemaOf } from '../../lib/event.schema.ts';
 import { createKeyReader } from '../../lib/key-reader.ts';
 
 const ID = 'key_0123456789abcdefghijkl';
@@ -24,7 +25,7 @@ const reader = (answer: unknown) => {
     if (answer instanceof Error) throw answer;
     return answer;
   };
-  return { ...createKeyReader({ table: 'keys', call }), calls };
+  return { ...createKeyReader({ table: 'keys', call, eventRetentionDays: 400 }), calls };
 };
 
 describe('reading a key', () => {
@@ -103,25 +104,123 @@ describe('reading a key', () => {
 
 describe('noting the first use', () => {
   const AT = '2026-11-24T12:00:00.000Z';
+  const DIGEST = 'a'.repeat(64);
+  const origin = {
+    actor: ID,
+    now: Date.parse(AT),
+    request_id: 'request-1',
+    source_ip: '192.0.2.1',
+    user_agent: 'curl',
+  };
+  const WHOLE = {
+    ...ITEM,
+    pk: { S: ID },
+    sk: { S: 'api_key' },
+    name: { S: 'Billing worker' },
+    hint: { S: 'x7Qa' },
+    created_at: { S: '2026-11-24T09:00:00.000Z' },
+    created_by: { S: 'system:create-admin-key' },
+    revoked_reason: { NULL: true },
+    parent_key_id: { NULL: true },
+    successor_key_id: { NULL: true },
+    root_key_id: { S: ID },
+    generation: { N: '0' },
+    metadata: { M: { ticket: { S: 'OPS-1' } } },
+    notify_days_before: { L: [{ N: '30' }, { N: '3' }] },
+    swept_until: { NULL: true },
+    due_shard: { S: 'key_3' },
+    next_action_at: { S: '2026-12-10T12:00:00.000Z' },
+    version: { N: '3' },
+    ttl: { N: '1800000000' },
+  };
+  /** The table answers the read with this item, and the write with this. */
+  const writer = (item: object | undefined, written: unknown = {}) => {
+    const calls: [string, Record<string, unknown>][] = [];
+    const call: DynamoDbCall = async (operation, input) => {
+      calls.push([operation, input as Record<string, unknown>]);
+      const answer = operation === 'GetItem' ? (item ? { Item: item } : {}) : written;
+      if (answer instanceof Error) throw answer;
+      return answer;
+    };
+    return { ...createKeyReader({ table: 'keys', call, eventRetentionDays: 400 }), calls };
+  };
+  const partsOf = (input: Record<string, unknown> | undefined) =>
+    input?.['TransactItems'] as [
+      { Update: Record<string, unknown> },
+      { Put: { Item: Record<string, { S: string }> } },
+    ];
 
-  it('sets that one attribute, if the key is as it was read', async () => {
-    const { markFirstUse, calls } = reader({});
-    expect(await markFirstUse(ID, 'a'.repeat(64), AT)).toBe(true);
-    const [operation, input] = calls[0]!;
-    expect(operation).toBe('UpdateItem');
-    expect(input['UpdateExpression']).toBe('SET #first_used_at = :at');
-    expect(input['ConditionExpression']).toContain('#digest = :digest');
-    expect(input['ConditionExpression']).toContain('attribute_type(#revoked_at, :null)');
-    expect(input['ConditionExpression']).toContain('attribute_type(#first_used_at, :null)');
+  it('sets that one attribute, if the key is as it was read, and records it in the same transaction', async () => {
+    const { markFirstUse, calls } = writer(WHOLE);
+    expect(await markFirstUse(ID, DIGEST, origin)).toBe(true);
+    expect(calls.map(([operation]) => operation)).toEqual(['GetItem', 'TransactWriteItems']);
+    expect(calls[0]?.[1]).toMatchObject({ ConsistentRead: true });
+    expect(calls[1]?.[1]['ClientRequestToken']).toMatch(/^[0-9a-f-]{36}$/);
+    const [{ Update }, { Put }] = partsOf(calls[1]?.[1]);
+    expect(Update['UpdateExpression']).toBe('SET #first_used_at = :at');
+    expect(Update['ConditionExpression']).toContain('#version = :version');
+    expect(Update['ConditionExpression']).toContain('#digest = :digest');
+    expect(Update['ConditionExpression']).toContain('attribute_type(#revoked_at, :null)');
+    expect(Update['ConditionExpression']).toContain('attribute_type(#first_used_at, :null)');
+    expect(Update['ExpressionAttributeValues']).toMatchObject({ ':version': { N: '3' } });
+    expect(Put).toMatchObject({ ConditionExpression: 'attribute_not_exists(#pk)' });
+    expect(Put.Item).toMatchObject({ pk: { S: `events_${ID}` }, event_owner_id: { S: 'team:billing/eu' } });
   });
 
-  it('says false when the condition failed', async () => {
-    const { markFirstUse } = reader(new DynamoDbFailure('ConditionalCheckFailedException', ''));
-    expect(await markFirstUse(ID, 'a'.repeat(64), AT)).toBe(false);
+  it('records the whole public key as it is afterwards, without digest and hint', async () => {
+    const { markFirstUse, calls } = writer(WHOLE);
+    await markFirstUse(ID, DIGEST, origin);
+    const text = partsOf(calls[1]?.[1])[1].Put.Item['event']!.S;
+    expect(text).not.toContain(DIGEST);
+    expect(text).not.toContain('x7Qa');
+    const event = Event.parse(JSON.parse(text));
+    expect(event).toMatchObject({
+      type: 'api_key.first_used',
+      api_key_id: ID,
+      actor: ID,
+      source_ip: '192.0.2.1',
+    });
+    expect(event.changes).toEqual([{ field: 'first_used_at', from: null, to: AT }]);
+    expect(eventSchemaOf('api_key.first_used').parse(event).data).toEqual(event.data);
+    expect(event.data['api_key']).toMatchObject({
+      first_used_at: AT,
+      generation: 0,
+      metadata: { ticket: 'OPS-1' },
+      notify_days_before: [30, 3],
+    });
   });
 
-  it('throws when it was not decided', async () => {
-    const { markFirstUse } = reader(new DynamoDbFailure('ThrottlingException', '', { transient: true }));
-    await expect(markFirstUse(ID, 'a'.repeat(64), AT)).rejects.toMatchObject({ code: 'ThrottlingException' });
+  it.each([
+    ['is gone', undefined],
+    ['has another secret by now', { ...WHOLE, digest: { S: 'b'.repeat(64) } }],
+    ['is revoked', { ...WHOLE, revoked_at: { S: AT } }],
+    ['is in use already', { ...WHOLE, first_used_at: { S: AT } }],
+  ])('says false and writes nothing when the key %s', async (_, item) => {
+    const { markFirstUse, calls } = writer(item);
+    expect(await markFirstUse(ID, DIGEST, origin)).toBe(false);
+    expect(calls).toHaveLength(1);
+  });
+
+  it('says false when the key has changed since it was read', async () => {
+    const reasons = ['ConditionalCheckFailed', 'None'];
+    const { markFirstUse } = writer(
+      WHOLE,
+      new DynamoDbFailure('TransactionCanceledException', '', { reasons }),
+    );
+    expect(await markFirstUse(ID, DIGEST, origin)).toBe(false);
+  });
+
+  it.each([
+    new DynamoDbFailure('ThrottlingException', '', { transient: true }),
+    new DynamoDbFailure('TransactionCanceledException', '', { reasons: ['TransactionConflict', 'None'] }),
+  ])('throws when it was not decided: $code', async (failure) => {
+    const { markFirstUse } = writer(WHOLE, failure);
+    await expect(markFirstUse(ID, DIGEST, origin)).rejects.toBe(failure);
+  });
+
+  it('refuses a record it cannot read', async () => {
+    const { markFirstUse, calls } = writer({ ...WHOLE, metadata: { BS: ['x'] } });
+    await expect(markFirstUse(ID, DIGEST, origin)).rejects.toMatchObject({ name: 'UnexpectedItem' });
+    expect(calls).toHaveLength(1);
   });
 });

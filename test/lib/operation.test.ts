@@ -173,6 +173,10 @@ describe('the form of a body', () => {
     'application/jsonx',
     '',
     'multipart/form-data',
+    'application/json-patch+json',
+    'application/merge-patch+json',
+    'application/json; charset=utf-16',
+    'application/json, text/plain',
   ])('answers 415 to the content type %j', async (type) => {
     const answer = await post('{"name":"n"}', { 'content-type': type });
     expect(answer).toMatchObject({ status: 415, body: { type: 'urn:rekey:problem:unsupported_media_type' } });

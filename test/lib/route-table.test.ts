@@ -10,6 +10,7 @@ const dynamoDb = mockClient(DynamoDBDocumentClient);
 const tables = routeTables({
   client: DynamoDBDocumentClient.from(new DynamoDBClient({ region: 'us-east-1' })),
   tableName: 'Keys',
+  eventRetentionDays: 400,
 });
 
 const routes = { 'GET /orders': ['orders:read'], 'GET /health': [] };

@@ -24,8 +24,9 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { SignatureV4 } from '@smithy/signature-v4';
+import { startAwsFront } from '../../local/aws-front.ts';
 import { createTables, type Engine, startEngine, supported, sweepTtl } from '../../local/dynamodb/index.ts';
-import { startDynamoDbProxy } from '../../local/dynamodb/proxy.ts';
+import { dynamoDbService } from '../../local/dynamodb/service.ts';
 import { checkSupported, type DeployedResource } from '../../local/resource.ts';
 
 const account = '000000000000';
@@ -205,7 +206,7 @@ describe('tables', () => {
     await createTables({ endpoint: engine.endpoint, resources: resources({}, 'Rekey-Changed') });
     const changed = resources({ GlobalSecondaryIndexes: [] }, 'Rekey-Changed');
     await expect(createTables({ endpoint: engine.endpoint, resources: changed })).rejects.toThrow(
-      'Rekey-Changed has other keys or indexes than Rekey/Keys in the template. Start with --fresh',
+      'Rekey-Changed has other keys, indexes or another stream than Rekey/Keys in the template. Start with --fresh',
     );
   });
 
@@ -275,7 +276,7 @@ describe('tables', () => {
 
 describe('what a function may do with DynamoDB', () => {
   let engine: Engine;
-  let proxy: Awaited<ReturnType<typeof startDynamoDbProxy>>;
+  let proxy: Awaited<ReturnType<typeof startAwsFront>>;
   let db: DynamoDBClient;
   const lines: Record<string, unknown>[] = [];
   const clock = { ahead: 0 };
@@ -307,8 +308,8 @@ describe('what a function may do with DynamoDB', () => {
   beforeAll(async () => {
     engine = await start(await folder());
     await createTables({ endpoint: engine.endpoint, resources: [table] });
-    proxy = await startDynamoDbProxy({
-      engine: engine.endpoint,
+    proxy = await startAwsFront({
+      services: [dynamoDbService({ engine: engine.endpoint, account, region })],
       principals: (id) => (id === role.accessKeyId ? role : undefined),
       now: () => Date.now() + clock.ahead,
       account,
@@ -652,8 +653,8 @@ describe('what a function may do with DynamoDB', () => {
     const { port } = gone.address() as AddressInfo;
     gone.close();
     grant(allow('GetItem'));
-    const broken = await startDynamoDbProxy({
-      engine: `http://127.0.0.1:${port}`,
+    const broken = await startAwsFront({
+      services: [dynamoDbService({ engine: `http://127.0.0.1:${port}`, account, region })],
       principals: () => role,
       now: Date.now,
       account,

@@ -1,4 +1,4 @@
-import { DynamoDBDocumentClient, GetCommand, UpdateCommand } from '@aws-sdk/lib-dynamodb';
+import { DynamoDBDocumentClient, GetCommand, TransactWriteCommand } from '@aws-sdk/lib-dynamodb';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { mockClient } from 'aws-sdk-client-mock';
 import { newKey } from '../../../lib/new-key.ts';
@@ -16,6 +16,8 @@ beforeEach(() => {
   Object.assign(process.env, {
     AWS_REGION: 'us-east-1',
     REKEY_TABLE_NAME: 'keys',
+    REKEY_EVENT_RETENTION_DAYS: '400',
+    REKEY_NOTIFY_DAYS_BEFORE: '14',
     REKEY_KEY_PREFIX: 'rk',
   });
 });
@@ -33,18 +35,21 @@ const aKey = (facts: object = {}) => {
     scopes: ['orders:read'],
     expires_at: new Date(Date.now() + 1e9).toISOString(),
     metadata: {},
+    notify_days_before: null,
     created_by: 'system:test',
   } as const;
   const { key, record } = newKey({ ...decided, scopes: [...decided.scopes] }, Date.now(), {
     key_prefix: 'rk',
     retention_days: 90,
+    notify_days_before: [14],
   });
   return { key: key.reveal(), item: { pk: record.id, sk: 'api_key', ...record, ...facts } };
 };
 const verify = (key: string) => call(verifyKey, { json: { key } });
-const refused = Object.assign(new Error('The conditional request failed'), {
-  name: 'ConditionalCheckFailedException',
+const refused = Object.assign(new Error('Transaction cancelled'), {
+  name: 'TransactionCanceledException',
   $metadata: { httpStatusCode: 400 },
+  CancellationReasons: [{ Code: 'ConditionalCheckFailed' }, { Code: 'None' }],
 });
 
 describe('verify-key', () => {
@@ -52,7 +57,7 @@ describe('verify-key', () => {
     const { key, item } = aKey();
     const revoked = { ...item, revoked_at: new Date().toISOString() };
     dynamodb.on(GetCommand).resolvesOnce({ Item: item }).resolves({ Item: revoked });
-    dynamodb.on(UpdateCommand).rejects(refused);
+    dynamodb.on(TransactWriteCommand).rejects(refused);
     expect((await verify(key)).body).toMatchObject({ valid: false, code: 'revoked' });
   });
 
@@ -62,7 +67,7 @@ describe('verify-key', () => {
       .on(GetCommand)
       .resolvesOnce({ Item: item })
       .resolves({ Item: { ...item, digest: 'f'.repeat(64) } });
-    dynamodb.on(UpdateCommand).rejects(refused);
+    dynamodb.on(TransactWriteCommand).rejects(refused);
     expect((await verify(key)).body).toEqual({ valid: false, code: 'not_found', missing_scopes: [] });
   });
 
@@ -71,7 +76,7 @@ describe('verify-key', () => {
     dynamodb.on(GetCommand).resolves({ Item: item });
     expect((await verify(key)).body.code).toBe('valid');
     expect(dynamodb.commandCalls(GetCommand)[0]!.args[0].input.ConsistentRead).toBe(true);
-    expect(dynamodb.commandCalls(UpdateCommand)).toHaveLength(0);
+    expect(dynamodb.commandCalls(TransactWriteCommand)).toHaveLength(0);
   });
 
   it('does not look for what cannot be a key', async () => {
@@ -83,7 +88,7 @@ describe('verify-key', () => {
     const { key, item } = aKey();
     dynamodb.on(GetCommand).resolves({ Item: item });
     dynamodb
-      .on(UpdateCommand)
+      .on(TransactWriteCommand)
       .rejects(Object.assign(new Error(`slow down ${key}`), { name: 'ThrottlingException' }));
     const answer = await verify(key);
     expect(answer).toMatchObject({ status: 503, body: { type: 'urn:rekey:problem:unavailable' } });

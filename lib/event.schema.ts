@@ -1,0 +1,133 @@
+import { z } from 'zod';
+import { ApiKey, Instant, KeyId } from './api-key.schema.ts';
+
+export const EventId = z
+  .string()
+  .regex(/^evt_[0-9A-Za-z]{22}$/, 'must look like evt_ and 22 letters or digits')
+  .meta({ description: 'The same wherever and however often the event is sent. Ids sort by time.' });
+
+/** The key in an event: the hint is made from the secret, so it stays out of what is sent around. */
+export const EventKey = ApiKey.omit({ hint: true }).meta({ id: 'EventKey' });
+
+const EventKeyData = z.object({ api_key: EventKey });
+
+/** What an event shows of a webhook endpoint. */
+export const EventWebhookEndpoint = z
+  .object({
+    id: z.string(),
+    owner_id: z.string(),
+    all_owners: z.boolean().meta({ description: 'Whether it listens to the events of every owner.' }),
+    url: z.string(),
+    events: z.array(z.string()),
+    description: z.string().nullable(),
+    status: z.enum(['enabled', 'disabled']),
+    created_at: Instant,
+    created_by: z.string(),
+    disabled_at: Instant.nullable(),
+    disabled_reason: z.string().nullable(),
+    secret_version: z.int(),
+  })
+  .meta({ id: 'EventWebhookEndpoint' });
+
+const WebhookEndpointData = z.object({ webhook_endpoint: EventWebhookEndpoint });
+
+/** Every type of event: when it happens, and what its `data` holds. */
+export const eventTypes = {
+  'api_key.created': {
+    description:
+      'A key was made, by create, by a rotation (then it has a parent_key_id) or for an administrator.',
+    data: EventKeyData,
+  },
+  'api_key.updated': {
+    description:
+      'Fields of a key were changed: `changes` has each. With the reason `secret_replaced` it is the secret, which a repeated Idempotency-Key gave to a key that was never used.',
+    data: EventKeyData,
+  },
+  'api_key.rotated': {
+    description: 'A key was given a successor, and ends with its grace period.',
+    data: EventKeyData,
+  },
+  'api_key.first_used': {
+    description: 'A key was accepted for the first time in its life.',
+    data: EventKeyData,
+  },
+  'api_key.revoked': {
+    description: 'A key was ended for good before its time. `reason` is what the caller gave.',
+    data: EventKeyData,
+  },
+  'api_key.expiring': {
+    description: 'A key ends soon and has not been rotated.',
+    data: EventKeyData.extend({
+      days_left: z.int().min(0).meta({ description: 'Whole days from this event to the end of the key.' }),
+      notify_days_before: z
+        .int()
+        .meta({ description: 'Which of the notices this is: days before the end at which it was due.' }),
+    }),
+  },
+  'api_key.expired': {
+    description: 'A key reached its end. With the reason `rotated` it is the end of its grace period.',
+    data: EventKeyData,
+  },
+  'webhook_endpoint.created': {
+    description: 'A webhook endpoint was registered.',
+    data: WebhookEndpointData,
+  },
+  'webhook_endpoint.updated': {
+    description: 'Fields of a webhook endpoint were changed: `changes` has each.',
+    data: WebhookEndpointData,
+  },
+  'webhook_endpoint.disabled': {
+    description:
+      'A webhook endpoint gets no more deliveries, because it kept failing or asked for it. `reason` says which.',
+    data: WebhookEndpointData,
+  },
+  'webhook_endpoint.deleted': { description: 'A webhook endpoint was deleted.', data: WebhookEndpointData },
+  'webhook_endpoint.secret_rotated': {
+    description: 'A webhook endpoint was given another secret; during the grace period both sign.',
+    data: WebhookEndpointData,
+  },
+} as const satisfies Record<string, { description: string; data: z.ZodObject }>;
+
+export type EventType = keyof typeof eventTypes;
+export const EventType = z
+  .enum(Object.keys(eventTypes) as [EventType, ...EventType[]])
+  .meta({ id: 'EventType' });
+
+export const Change = z
+  .object({
+    field: z.string(),
+    from: z.unknown().meta({ description: 'Its value before; null: none.' }),
+    to: z.unknown().meta({ description: 'Its value now; null: none.' }),
+  })
+  .meta({ id: 'Change' });
+export type Change = z.infer<typeof Change>;
+
+/** One entry of the trail, as it is stored, published and delivered. */
+export const Event = z
+  .object({
+    id: EventId,
+    type: EventType,
+    occurred_at: Instant,
+    owner_id: z.string().meta({ description: 'Whose key or endpoint it is about.' }),
+    api_key_id: KeyId.nullable().meta({ description: 'The key it is about; null: it is not about a key.' }),
+    webhook_endpoint_id: z.string().nullable().meta({ description: 'The webhook endpoint it is about.' }),
+    actor: z.string().meta({
+      description: 'Who did it: the id of the calling key, or `system:` and the name of the function.',
+    }),
+    request_id: z.string().nullable().meta({ description: 'Finds the request in the logs.' }),
+    source_ip: z.string().nullable(),
+    user_agent: z.string().nullable().meta({ description: 'As the client says, its first 256 characters.' }),
+    reason: z.string().nullable(),
+    changes: z
+      .array(Change)
+      .meta({ description: 'Each field that changed; empty where nothing was there before.' }),
+    data: z
+      .record(z.string(), z.unknown())
+      .meta({ description: 'What it is about, as it was right afterwards.' }),
+  })
+  .meta({ id: 'Event' });
+export type Event = z.infer<typeof Event>;
+
+/** The whole event of one type. */
+export const eventSchemaOf = (type: EventType) =>
+  Event.extend({ type: z.literal(type), data: eventTypes[type].data });

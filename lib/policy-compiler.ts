@@ -266,13 +266,9 @@ const waysToRefuse = (
         [wide, [...wide, ANY]],
         [exact, [...exact, EMPTY], [...exact, EMPTY, ANY]],
         [exact, [...exact, EMPTY], [...exact, EMPTY, EMPTY]],
-        [exact, [...exact, EMPTY]],
       ];
-  // Only what both match. The last is part of all the others, so that it decides about a clash.
-  if (!isMany(path)) {
-    const once = met.filter((shape) => shape.length < path.length + 2);
-    for (const shapes of [met, once]) candidates.push(shapes.map((shape) => shape.map(asResource)));
-  }
+  // Only what both match: part of all the others, so that it decides about a clash.
+  if (!isMany(path)) candidates.push(met.map((shape) => shape.map(asResource)));
   return candidates.map((resources) => {
     const needed = unique(resources).filter((resource) => over.some((allowed) => meets(resource, allowed)));
     return {

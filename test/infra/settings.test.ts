@@ -14,6 +14,8 @@ describe("the properties of the product's stack", () => {
       allowNeverExpiring: false,
       retentionDays: 90,
       eventRetentionDays: 400,
+      eventBusAccountIds: [],
+      eventBusOrganizationIds: [],
       manageApiGatewayAccount: false,
     });
   });
@@ -27,6 +29,8 @@ describe("the properties of the product's stack", () => {
         'rekey:maxLifetimeDays': 60,
         'rekey:allowNeverExpiring': 'true',
         'rekey:alarmTopicArn': 'arn:aws:sns:eu-central-1:123456789012:operations',
+        'rekey:eventBusAccountIds': '111122223333, 444455556666,111122223333',
+        'rekey:eventBusOrganizationIds': ['o-a1b2c3d4e5'],
       }),
     ).toMatchObject({
       mode: 'development',
@@ -35,6 +39,8 @@ describe("the properties of the product's stack", () => {
       maxLifetimeDays: 60,
       allowNeverExpiring: true,
       alarmTopicArn: 'arn:aws:sns:eu-central-1:123456789012:operations',
+      eventBusAccountIds: ['111122223333', '444455556666'],
+      eventBusOrganizationIds: ['o-a1b2c3d4e5'],
     });
   });
 
@@ -47,6 +53,8 @@ describe("the properties of the product's stack", () => {
     ['rekey:retentionDays', '0', 'rekey:retentionDays must be a whole number of days from 1 to 36500'],
     ['rekey:allowNeverExpiring', 'yes', 'rekey:allowNeverExpiring must be true or false'],
     ['rekey:alarmTopicArn', 'operations', 'rekey:alarmTopicArn must be the ARN of an SNS topic'],
+    ['rekey:eventBusAccountIds', '1234', 'must be account ids of 12 digits'],
+    ['rekey:eventBusOrganizationIds', '*', 'must be ids of organizations, like o-a1b2c3d4e5'],
     ['rekey:defaultLifetimeDays', '400', 'rekey:defaultLifetimeDays must not be above maxLifetimeDays'],
     ['rekey:maxLifetime', '10', 'rekey:maxLifetime is not a property of Rekey'],
   ])('%s=%s stops the synthesis with a sentence', (name, value, sentence) => {

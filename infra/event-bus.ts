@@ -7,7 +7,7 @@ import { FilterCriteria, StartingPosition } from 'aws-cdk-lib/aws-lambda';
 import { DynamoEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import type { Monitoring } from './monitoring.ts';
+import { AT_ONCE, type Monitoring } from './monitoring.ts';
 import { type FunctionDefaults, TypeScriptFunction } from './typescript-function.ts';
 
 /** What those who are let in may do: rules of their own and their targets. Never put events, never touch the bus. */
@@ -179,7 +179,7 @@ export class EventPublisher extends Construct {
       metric: monitoring.metric('event_tampered', { statistic: 'Sum' }),
       description: 'A recorded event was changed or deleted by something else than its retention.',
       runbook: 'event-tampered',
-      atOnce: true,
+      when: AT_ONCE,
     });
     monitoring.graph('Events', 'Published', [monitoring.metric('events_published', { statistic: 'Sum' })]);
     Validations.of(publish.role!).acknowledge({

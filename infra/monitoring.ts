@@ -1,6 +1,7 @@
 import { Duration, Stack } from 'aws-cdk-lib';
 import {
   Alarm,
+  type AlarmProps,
   Dashboard,
   GraphWidget,
   type IMetric,
@@ -32,9 +33,12 @@ export interface AlarmOptions {
   runbook: string;
   /** Rings at this value and above. @default 1 */
   threshold?: number;
-  /** One bad minute is enough, rather than three of five. */
-  atOnce?: boolean;
+  /** When other than in three bad periods of five. */
+  when?: Partial<Pick<AlarmProps, 'evaluationPeriods' | 'datapointsToAlarm' | 'treatMissingData'>>;
 }
+
+/** One bad period is one too many. */
+export const AT_ONCE = { evaluationPeriods: 1, datapointsToAlarm: 1 };
 
 export interface MonitoringProps {
   /** The SNS topic that alarms tell. */
@@ -60,7 +64,7 @@ export class Monitoring extends Construct {
   /** A metric that a function of this stack writes. @param dimensions beyond `service` */
   metric(
     metricName: string,
-    options: { statistic: string; dimensions?: Record<string, string>; label?: string },
+    options: { statistic: string; dimensions?: Record<string, string>; period?: Duration; label?: string },
   ): Metric {
     const { dimensions, ...more } = options;
     return new Metric({
@@ -74,16 +78,16 @@ export class Monitoring extends Construct {
 
   /** Makes an alarm that names its runbook, tells the topic if there is one, and shows its metric. */
   alarm(options: AlarmOptions): void {
-    const { id, group, metric, description, runbook, threshold = 1, atOnce = false } = options;
+    const { id, group, metric, description, runbook, threshold = 1, when } = options;
     const alarm = new Alarm(this, `${id}Alarm`, {
       metric,
       alarmDescription: `${description} Runbook: docs/runbooks/${runbook}.md`,
       threshold,
-      // Three bad minutes of five, unless one is too many.
-      evaluationPeriods: atOnce ? 1 : 5,
-      datapointsToAlarm: atOnce ? 1 : 3,
+      evaluationPeriods: 5,
+      datapointsToAlarm: 3,
       // No data is no traffic.
       treatMissingData: TreatMissingData.NOT_BREACHING,
+      ...when,
     });
     if (this.#action) alarm.addAlarmAction(this.#action);
     this.#show(
@@ -98,7 +102,7 @@ export class Monitoring extends Construct {
       statistic: 'Maximum',
       period: Duration.minutes(1),
     });
-    this.alarm({ id, group, metric, description, runbook, atOnce: true });
+    this.alarm({ id, group, metric, description, runbook, when: AT_ONCE });
   }
 
   /** Shows metrics that have no alarm. */

@@ -15,11 +15,12 @@ import { ManagedPolicy, type PolicyStatement, Role, ServicePrincipal } from 'aws
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { operations } from '../lib/operations/index.ts';
-import { BY_LINEAGE, BY_OWNER, tableLayout } from '../lib/table-layout.ts';
+import { BY_DUE, BY_LINEAGE, BY_OWNER, EVENTS_BY_OWNER, tableLayout } from '../lib/table-layout.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
 import { Monitoring } from './monitoring.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
 import type { RekeySettings } from './settings.ts';
+import { SWEEP_TIMEOUT, Sweep } from './sweep.ts';
 import { eventRecording, indexAccess, itemAccess } from './table-access.ts';
 import { TypeScriptFunction } from './typescript-function.ts';
 
@@ -28,7 +29,7 @@ export interface RekeyStackProps extends StackProps {
 }
 
 /** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
-type Setting = 'prefix' | 'lifetimes' | 'retention';
+type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule';
 
 /** What a function needs. */
 interface Needs {
@@ -47,8 +48,14 @@ const KEY_STATE = [
 /** What the writes of a key name, by what they do. */
 const FIRST_USE = [...KEY_STATE, 'digest'];
 const NEW_SECRET = [...KEY_STATE, 'digest', 'hint'];
-const CHANGE = [...KEY_STATE, 'expires_at', 'metadata', 'name', 'scopes'];
-const REVOCATION = [...KEY_STATE, 'revoked_reason'];
+/** Where a key stands in the index by_due. */
+const DUE = ['due_shard', 'next_action_at'];
+const CHANGE = [
+  ...[...KEY_STATE, ...DUE, 'swept_until'],
+  ...['expires_at', 'metadata', 'name', 'notify_days_before', 'scopes'],
+];
+const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
+const SWEEP = [...KEY_STATE, ...DUE, 'swept_until'];
 
 /**
  * Four calls to the table, of which each gives up after 6 s (lib/table-client.ts): a function then still answers 503
@@ -88,6 +95,7 @@ export class RekeyStack extends Stack {
         REKEY_ALLOW_NEVER_EXPIRING: String(settings.allowNeverExpiring),
       },
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
+      schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(',') },
     };
     const lambda = (
       name: string,
@@ -126,6 +134,7 @@ export class RekeyStack extends Stack {
       // Processor time, and so the cold start, comes with memory.
       { timeout: Duration.seconds(10), memorySize: 1024 },
     );
+    for (const [name, value] of Object.entries(monitoring.environment)) authorizer.addEnvironment(name, value);
     const registerRoutes = lambda(
       'register-routes',
       'Keeps the routes of an API and their scopes, for CloudFormation',
@@ -135,9 +144,24 @@ export class RekeyStack extends Stack {
       'create-admin-key',
       'Makes an API key that may do everything; only AWS credentials reach it',
       {
-        settings: ['prefix', 'lifetimes', 'retention'],
+        settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
         access: [itemAccess(table, ['GetItem', 'PutItem'], ['key_*']), eventRecording(table)],
       },
+    );
+
+    const sweepKeys = lambda(
+      'sweep-keys',
+      'Sends the notices of keys that end soon, and records the end of those that have ended',
+      {
+        settings: ['schedule'],
+        access: [
+          indexAccess(table, BY_DUE),
+          itemAccess(table, ['GetItem'], ['key_*']),
+          itemAccess(table, ['UpdateItem'], ['key_*'], SWEEP),
+          eventRecording(table),
+        ],
+      },
+      { timeout: SWEEP_TIMEOUT, memorySize: 1024 },
     );
 
     const api = new ProtectedRestApi(this, 'Api', {
@@ -158,6 +182,7 @@ export class RekeyStack extends Stack {
     }
 
     apiAlarms(monitoring, { authorizer, api, table });
+    new Sweep(this, 'Sweep', { sweepKeys, intervalMinutes: settings.sweepIntervalMinutes, monitoring });
     monitoring.makeDashboard();
 
     if (settings.manageApiGatewayAccount) apiGatewayAccount(this, api);
@@ -186,20 +211,32 @@ function operationNeeds(table: Table): Record<string, Needs> {
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
   return {
     'create-key': {
-      settings: ['prefix', 'lifetimes', 'retention'],
+      settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
       access: [mint, change(NEW_SECRET), record],
     },
     'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER), signCursors] },
     'get-key': { settings: [], access: [read] },
-    'update-key': { settings: ['lifetimes', 'retention'], access: [read, change(CHANGE), record] },
+    'update-key': {
+      settings: ['lifetimes', 'retention', 'schedule'],
+      access: [read, change(CHANGE), record],
+    },
     // Not by attributes: its transaction puts a whole key.
-    'rotate-key': { settings: ['prefix', 'lifetimes', 'retention'], access: [mint, change(), record] },
+    'rotate-key': {
+      settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
+      access: [mint, change(), record],
+    },
     'revoke-key': { settings: ['retention'], access: [read, change(REVOCATION), record] },
     'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE), signCursors] },
     'verify-key': {
       settings: ['prefix'],
       access: [read, change(FIRST_USE), record],
     },
+    'list-key-events': {
+      settings: [],
+      access: [read, itemAccess(table, ['Query'], ['events_*']), signCursors],
+    },
+    'list-events': { settings: [], access: [indexAccess(table, EVENTS_BY_OWNER), signCursors] },
+    'list-event-types': { settings: [], access: [] },
   };
 }
 
@@ -258,6 +295,23 @@ function apiAlarms(
     metric: monitoring.metric('authorizer_faults', { statistic: 'Sum' }),
     description: 'The authorizer cannot decide: requests fail that may be allowed.',
     runbook: 'authorizer-errors',
+  });
+  // How many are refused says more about the clients than about the product; which ones, about both.
+  const refusals = ['expired', 'revoked', 'not_found', 'insufficient_scope', 'route_not_declared'];
+  monitoring.graph(
+    'API',
+    'Refused, by reason',
+    refusals.map((code) =>
+      monitoring.metric('requests_refused', { statistic: 'Sum', dimensions: { code }, label: code }),
+    ),
+  );
+  monitoring.alarm({
+    id: 'RefusedRequests',
+    group: 'API',
+    metric: monitoring.metric('requests_refused', { statistic: 'Sum' }),
+    threshold: 1_000,
+    description: 'More than a thousand requests a minute are refused although they have a well-formed key.',
+    runbook: 'refused-requests',
   });
   monitoring.alarm({
     id: 'AuthorizerP99',

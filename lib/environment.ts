@@ -1,4 +1,6 @@
+import type { MetricsSettings } from './authorizer-metrics.ts';
 import type { LifetimeSettings } from './lifetime.ts';
+import type { ScheduleSettings } from './schedule.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -44,6 +46,18 @@ export function lifetimeSettings(env: Variables = process.env): LifetimeSettings
   return settings;
 }
 
+/** `REKEY_NOTIFY_DAYS_BEFORE`: days before its end at which a key is told of, such as `30,14,3`. */
+export function scheduleSettings(env: Variables = process.env): ScheduleSettings {
+  const name = 'REKEY_NOTIFY_DAYS_BEFORE';
+  const form = 'one to five different whole numbers of days from 1 to 365, with commas between';
+  const list = read(env, name, /^[1-9]\d{0,2}(?:,[1-9]\d{0,2}){0,4}$/, form)
+    .split(',')
+    .map(Number);
+  if (new Set(list).size < list.length || Math.max(...list) > 365)
+    throw new Error(`${name} is not valid: it must be ${form}`);
+  return { notify_days_before: list };
+}
+
 /** `REKEY_RETENTION_DAYS`: how long a record is kept after its key's end. */
 export function retentionDays(env: Variables = process.env): number {
   return days(env, 'REKEY_RETENTION_DAYS');
@@ -67,4 +81,13 @@ export function eventBusName(env: Variables = process.env): string {
 /** `REKEY_UNPUBLISHED_QUEUE_URL`: the queue of events that could not be published. */
 export function unpublishedQueueUrl(env: Variables = process.env): string {
   return read(env, 'REKEY_UNPUBLISHED_QUEUE_URL', /^https?:\/\/\S{1,1000}$/, 'the URL of the queue');
+}
+
+/** `POWERTOOLS_METRICS_NAMESPACE` and `POWERTOOLS_SERVICE_NAME`: where metrics are written. */
+export function metricsSettings(env: Variables = process.env): MetricsSettings {
+  const name = /^[\w./#:-]{1,255}$/;
+  return {
+    namespace: read(env, 'POWERTOOLS_METRICS_NAMESPACE', name, 'a namespace of CloudWatch'),
+    service: read(env, 'POWERTOOLS_SERVICE_NAME', name, 'the name of the stack'),
+  };
 }

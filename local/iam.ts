@@ -186,14 +186,21 @@ async function simulate(
   const checkedId = hash('sha256', JSON.stringify([policies, question.action, resource]), 'base64');
   let problem = problems.get(checkedId);
   if (problem === undefined) {
-    // The root of an API ("…/v1/GET/") is a method ARN to API Gateway, but the simulator's table of resource types
-    // wants a character after the last slash.
-    const isRoot = question.action.toLowerCase() === 'execute-api:invoke' && resource.endsWith('/');
-    const checked = await runSimulation(simulation(isRoot ? `${resource}x` : resource, {}), {});
+    const checked = await runSimulation(simulation(knownResource(question.action, resource), {}), {});
     problem = checked.resultType === 'error' ? outcomeOf(checked) : '';
     problems.set(checkedId, problem);
   }
   return problem || runUnsafeSimulation(simulation(resource, question.context), {});
+}
+
+/**
+ * The root of an API ("…/v1/GET/") and the route of a WebSocket API ("…/v1/$connect") are ARNs to API Gateway, but the
+ * simulator's table of resource types wants method and path, with a character after the last slash.
+ */
+function knownResource(action: string, resource: string): string {
+  if (action.toLowerCase() !== 'execute-api:invoke') return resource;
+  if (/\/\$?[\w-]+$/.test(resource) && resource.split('/').length === 3) return `${resource}/x`;
+  return resource.endsWith('/') ? `${resource}x` : resource;
 }
 
 /** By policies, action and resource: what is wrong with them, or nothing. */

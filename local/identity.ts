@@ -97,6 +97,23 @@ export function identityOf(
       return { ref: named('Name', 255), attributes: {} };
     case 'AWS::ApiGateway::Account':
       return { ref: id, attributes: { Id: id } };
+    case 'AWS::ApiGatewayV2::Api':
+      return {
+        ref: id,
+        attributes: { ApiId: id, ApiEndpoint: `https://${id}.execute-api.${region}.amazonaws.com` },
+      };
+    case 'AWS::ApiGatewayV2::Route':
+      return { ref: id, attributes: { RouteId: id } };
+    case 'AWS::ApiGatewayV2::RouteResponse':
+      return { ref: id, attributes: { RouteResponseId: id } };
+    case 'AWS::ApiGatewayV2::Integration':
+      return { ref: id, attributes: { IntegrationId: id } };
+    case 'AWS::ApiGatewayV2::Authorizer':
+      return { ref: id, attributes: { AuthorizerId: id } };
+    case 'AWS::ApiGatewayV2::Deployment':
+      return { ref: id, attributes: { DeploymentId: id } };
+    case 'AWS::ApiGatewayV2::Stage':
+      return { ref: String(properties['StageName']), attributes: {} };
     case 'AWS::ApiGateway::Method':
     case 'AWS::ApiGateway::GatewayResponse':
     case 'AWS::IAM::Policy':

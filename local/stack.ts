@@ -1,7 +1,8 @@
 import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
-import { describeRestApis, serveRestApi } from './api-gateway/index.ts';
+import { describeRestApis, type ServedApi, serveRestApi } from './api-gateway/index.ts';
+import { describeApis, serveApi } from './api-gateway-v2/index.ts';
 import { type AssemblyStack, readAssembly } from './assembly.ts';
 import { type AwsService, startAwsFront } from './aws-front.ts';
 import { openClock } from './clock.ts';
@@ -99,7 +100,7 @@ export async function startStack(options: {
       checked: checkDeployment(found, { ...world, aws: 'http://127.0.0.1' }, allSupported),
     };
   });
-  const apiCount = checked.resources.filter(({ type }) => type === 'AWS::ApiGateway::RestApi').length;
+  const apiCount = checked.resources.filter(({ type }) => isApi(type)).length;
   for (let each = port + 1; port > 0 && each <= port + apiCount; each += 1) await checkPort(each);
 
   if (fresh) {
@@ -159,6 +160,7 @@ export async function startStack(options: {
   };
   // Once before anything has an effect: what API Gateway's part does not know stops the start here.
   describeRestApis({ resources: checked.resources, ...services });
+  describeApis({ resources: checked.resources, ...services });
 
   const outputs = await step('functions, roles and custom resources', () =>
     deploy(stacks, { ...world, aws: front.endpoint }, resources, async (resource, definition) => {
@@ -173,12 +175,17 @@ export async function startStack(options: {
     }),
   );
 
+  const servedApis: ServedApi[] = [];
   const apis = await step('APIs', async () => {
-    const models = describeRestApis({ resources, ...services });
+    const starts = [
+      ...describeRestApis({ resources, ...services }).map((model) => (at: number) => serveRestApi(model, at)),
+      ...describeApis({ resources, ...services }).map((model) => (at: number) => serveApi(model, at)),
+    ];
     const served: Record<string, string> = {};
-    for (const [index, model] of models.entries()) {
-      const api = await serveRestApi(model, port === 0 ? 0 : port + index).catch(portProblem(port + index));
+    for (const [index, start] of starts.entries()) {
+      const api = await start(port === 0 ? 0 : port + index).catch(portProblem(port + index));
       running.defer(() => api.close());
+      servedApis.push(api);
       served[apiName(api, outputs)] = api.url;
     }
     return served;
@@ -254,6 +261,9 @@ const endpointVariables = (endpoint: string): Record<string, string> => ({
   ),
 });
 
+const isApi = (type: string): boolean =>
+  type === 'AWS::ApiGateway::RestApi' || type === 'AWS::ApiGatewayV2::Api';
+
 const assetsOf = (stacks: AssemblyStack[], name: string) =>
   stacks.find((stack) => stack.name === name)!.assets;
 
@@ -269,12 +279,12 @@ async function makeTables(endpoint: string, resources: DeployedResource[], fresh
 
 /** `ManagementApiUrl` in the outputs names its API `management`; an API that no output names goes by its own name. */
 function apiName(
-  { restApiId, name }: { restApiId: string; name: string },
+  { apiId, name }: { apiId: string; name: string },
   outputs: Record<string, Record<string, string>>,
 ): string {
   for (const [output, value] of Object.values(outputs).flatMap(Object.entries<string>)) {
     const short = /^(\w+)ApiUrl$/.exec(output)?.[1];
-    if (short !== undefined && value.includes(`//${restApiId}.execute-api.`))
+    if (short !== undefined && value.includes(`//${apiId}.execute-api.`))
       return short[0]!.toLowerCase() + short.slice(1);
   }
   return name;

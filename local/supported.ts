@@ -1,4 +1,5 @@
 import { supported as apiGateway } from './api-gateway/index.ts';
+import { supported as apiGatewayV2 } from './api-gateway-v2/index.ts';
 import { supported as dynamoDb } from './dynamodb/index.ts';
 import { supported as lambda } from './lambda/supported.ts';
 import type { Supported } from './resource.ts';
@@ -33,6 +34,7 @@ export function allSupported(types: Iterable<string>): Supported {
     ...withoutEffect,
     ...lambda,
     ...apiGateway,
+    ...apiGatewayV2,
     ...dynamoDb,
     ...sqs,
     ...Object.fromEntries(custom.map((type) => [type, { properties: { '*': 'used' as const } }])),

@@ -1,6 +1,9 @@
 import { createKey } from './create-key.ts';
 import type { Operation } from './definition.ts';
 import { getKey } from './get-key.ts';
+import { listEventTypes } from './list-event-types.ts';
+import { listEvents } from './list-events.ts';
+import { listKeyEvents } from './list-key-events.ts';
 import { listKeys } from './list-keys.ts';
 import { listLineage } from './list-lineage.ts';
 import { revokeKey } from './revoke-key.ts';
@@ -18,4 +21,7 @@ export const operations: readonly Operation[] = [
   revokeKey,
   listLineage,
   verifyKey,
+  listKeyEvents,
+  listEvents,
+  listEventTypes,
 ];

@@ -31,6 +31,11 @@ export function accessLogLine(
     authorizer: { ...authorizer, latency: outcome.authorizerLatency, requestId },
     xrayTraceId: request.traceId.split(/[=;]/)[1],
   };
+  return fillFormat(format, variables);
+}
+
+/** The format with the variables of one request in it: an object if it is JSON, else `{ message }`. */
+export function fillFormat(format: string, variables: unknown): Record<string, unknown> {
   const line = format.replace(/\$context((?:\.\w+)+)/g, (_, path: string) =>
     escaped(lookUp(variables, path.slice(1)) ?? '-'),
   );

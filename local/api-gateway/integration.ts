@@ -2,9 +2,10 @@ import { proxyEvent } from './event.ts';
 import { type Exchange, GatewayError } from './exchange.ts';
 import type { Answer } from './gateway-response.ts';
 import type { MethodModel } from './model.ts';
+import { isRecord } from './verdict.ts';
 
 /** Lambda's limit for what one invocation gets: 6 MB and a bit for the envelope, in bytes. */
-const LAMBDA_PAYLOAD_BYTES = 6_291_556;
+export const LAMBDA_PAYLOAD_BYTES = 6_291_556;
 
 /** What a response's headers become, in the `lambda` column of AWS's table (important notes for REST APIs). */
 const DROPPED = new Set([
@@ -36,11 +37,8 @@ const REPLACED = new Set(['x-amz-apigw-id', 'x-amzn-trace-id']);
 
 const FIELDS = new Set(['statusCode', 'headers', 'multiValueHeaders', 'body', 'isBase64Encoded']);
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
 /** 502 and not the type's 504: what AWS answers when the function failed, or answered nonsense. */
-const broken = (why: string) =>
+export const broken = (why: string) =>
   new GatewayError('INTEGRATION_FAILURE', 'InternalServerErrorException', 'Internal server error', {
     why,
     status: 502,
@@ -117,7 +115,8 @@ export function readProxyResponse(payload: unknown): Answer {
   return { status: Number(status), headers, body: body ?? '' };
 }
 
-const timeOut = (ms: number) => {
+/** A promise that fails with API Gateway's time-out. */
+export const timeOut = (ms: number) => {
   let timer: NodeJS.Timeout | undefined;
   const passed = new Promise<never>((_, reject) => {
     timer = setTimeout(

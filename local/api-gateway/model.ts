@@ -105,19 +105,24 @@ const IDENTITY_SOURCE =
   /^(?:method\.request\.(?:header|querystring)\.[^\s,]+|stageVariables\.\w+|context\.[\w.]+)$/;
 const HEADER_SOURCE = /^(?:'[^'\r\n]*'|method\.request\.(?:header|querystring|path)\.[^\s]+)$/;
 
-const refuse = ({ stack, logicalId, type }: DeployedResource, why: string): never => {
+export const refuse = ({ stack, logicalId, type }: DeployedResource, why: string): never => {
   throw new Error(`${stack}/${logicalId} (${type}): ${why}`);
 };
 
-const text = (resource: DeployedResource, name: string): string => {
+export const text = (resource: DeployedResource, name: string): string => {
   const value = resource.properties[name];
   return typeof value === 'string' ? value : refuse(resource, `${name} is missing or not text`);
 };
 
-const record = (value: unknown): Record<string, unknown> =>
+export const record = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 
-const number = (resource: DeployedResource, name: string, value: unknown, [from, to]: [number, number]) => {
+export const number = (
+  resource: DeployedResource,
+  name: string,
+  value: unknown,
+  [from, to]: [number, number],
+) => {
   const parsed = typeof value === 'string' && value !== '' ? Number(value) : value;
   return typeof parsed === 'number' && Number.isInteger(parsed) && parsed >= from && parsed <= to
     ? parsed
@@ -125,7 +130,7 @@ const number = (resource: DeployedResource, name: string, value: unknown, [from,
 };
 
 /** The function in `arn:aws:apigateway:…:lambda:path/2015-03-31/functions/<function ARN>/invocations`. */
-function functionOf(resource: DeployedResource, name: string, uri: unknown): string {
+export function functionOf(resource: DeployedResource, name: string, uri: unknown): string {
   const arn =
     /^arn:[\w-]+:apigateway:[\w-]+:lambda:path\/2015-03-31\/functions\/(arn:[^/${}]+)\/invocations$/.exec(
       String(uri),

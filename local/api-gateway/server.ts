@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { accessLogLine } from './access-log.ts';
-import { authorize, type VerdictCache } from './authorizer.ts';
+import { authorize } from './authorizer.ts';
 import { type Exchange, GatewayError, newExchange } from './exchange.ts';
 import { type Answer, gatewayResponse } from './gateway-response.ts';
+import { BODY_BYTES, ending, front, headProblem, listen, readBody, send } from './http.ts';
 import { integrate } from './integration.ts';
 import type { RestApiModel } from './model.ts';
 import {
@@ -18,75 +18,10 @@ import {
   traceIdOf,
 } from './request.ts';
 import { matchResource } from './routing.ts';
+import { VerdictCache } from './verdict.ts';
 
-/** Quotas of REST APIs (AWS: api-gateway-execution-service-limits-table), in bytes and characters. */
-const BODY_BYTES = 10_485_760;
+/** Quota of REST APIs (AWS: api-gateway-execution-service-limits-table). */
 const HEADER_BYTES = 20_480;
-const URL_CHARACTERS = 10_240;
-/** Node cuts the connection above this; between the two the answer is ours. */
-const NODE_HEADER_BYTES = 64 * 1024;
-
-/** Answers of AWS's front, before any API is known: no gateway response, nothing to customise. */
-const front = (status: number, errorType: string, message: string): Answer => ({
-  status,
-  headers: [
-    ['x-amzn-ErrorType', errorType],
-    ['Content-Type', 'application/json'],
-  ],
-  body: JSON.stringify({ message }),
-});
-const badRequest = (message = 'Bad Request') => front(400, 'BadRequestException', message);
-const headersTooLarge = front(
-  431,
-  'RequestHeaderFieldsTooLargeException',
-  `HTTP header is larger than ${HEADER_BYTES} bytes.`,
-);
-
-/** The whole body, or undefined when it is longer than allowed. */
-async function readBody(message: IncomingMessage): Promise<Buffer | undefined> {
-  // A client that sends twice the limit or more is cut off; the others get to read their 413.
-  if (Number(message.headers['content-length'] ?? 0) > 2 * BODY_BYTES) return undefined;
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of message.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > 2 * BODY_BYTES) return undefined;
-    if (length > BODY_BYTES) chunks.length = 0;
-    else chunks.push(chunk);
-  }
-  return length > BODY_BYTES ? undefined : Buffer.concat(chunks);
-}
-
-function send(response: ServerResponse, { status, headers, body }: Answer, more: [string, string][] = []) {
-  response.statusCode = status;
-  const sent = Buffer.from(body, 'utf8');
-  for (const [name, value] of headers) response.appendHeader(name, value);
-  for (const [name, value] of more) response.setHeader(name, value);
-  response.setHeader('content-length', sent.length);
-  response.end(sent);
-  return sent.length;
-}
-
-/** Connections that end with the answer under way. */
-const ending = new WeakSet<Socket>();
-
-/** What is wrong with the head of the request, if anything is. Checked before a byte of the body is read. */
-function headProblem(message: IncomingMessage, pairs: [string, string][]): Answer | undefined {
-  const head = pairs.reduce(
-    (sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value),
-    Buffer.byteLength(`${message.method} ${message.url} HTTP/1.1`),
-  );
-  const url = message.url ?? '';
-  if (url.length > URL_CHARACTERS) return front(414, 'RequestURITooLongException', 'Request URI too long');
-  if (head > HEADER_BYTES) return headersTooLarge;
-  const target = splitTarget(url);
-  if (!target) return badRequest();
-  // "not supported for any request URL query string and must be URL-encoded" (important notes for REST APIs).
-  if (/[|{}]/.test(target.search)) return badRequest();
-  // RFC 9112, 3.2: more than one Host is a 400.
-  if (pairs.filter(([name]) => name.toLowerCase() === 'host').length > 1) return badRequest();
-  return undefined;
-}
 
 function readRequest(
   message: IncomingMessage,
@@ -162,7 +97,7 @@ async function serve(
   if (ending.has(message.socket)) return;
   const started = performance.now();
   const pairs = headerPairs(message.rawHeaders);
-  const problem = headProblem(message, pairs);
+  const problem = headProblem(message, pairs, HEADER_BYTES);
   if (problem) {
     ending.add(message.socket);
     send(response, problem, [['connection', 'close']]);
@@ -218,67 +153,38 @@ async function serve(
   });
 }
 
-function refuseConnection(error: NodeJS.ErrnoException, socket: Socket) {
-  if (!socket.writable || error.code === 'ECONNRESET') {
-    socket.destroy();
-    return;
-  }
-  const { status, headers, body } = error.code === 'HPE_HEADER_OVERFLOW' ? headersTooLarge : badRequest();
-  const lines = [...headers, ['content-length', String(Buffer.byteLength(body))], ['connection', 'close']];
-  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
-  socket.end(
-    `HTTP/1.1 ${status} ${status === 431 ? 'Request Header Fields Too Large' : 'Bad Request'}\r\n${head}\r\n${body}`,
-  );
+/** An API that listens. */
+export interface ServedApi {
+  /** Of the first stage, without a slash at the end. */
+  url: string;
+  apiId: string;
+  name: string;
+  /** Forgets what the authorizers of a stage said. False: there is no such stage. */
+  flushAuthorizers(stage: string): boolean;
+  close(): Promise<void>;
 }
 
 /**
  * Serves the API on 127.0.0.1.
  *
  * @param port 0 for any free one.
- * @returns the URL of the first stage, without a slash at the end.
  * @throws Error EADDRINUSE and the like.
  */
-export async function serveRestApi(
-  model: RestApiModel,
-  port: number,
-): Promise<{ url: string; restApiId: string; name: string; close(): Promise<void> }> {
-  const cache: VerdictCache = new Map();
-  const handle = (message: IncomingMessage, response: ServerResponse) => {
-    serve(model, cache, message, response).catch((error: unknown) => {
-      // The client has gone, or an answer could not be written: nobody is left to be told but the log.
-      response.destroy();
-      model.services.accessLog({ api: model.name, failure: String(error) });
-    });
-  };
-  const server = createServer({
-    maxHeaderSize: NODE_HEADER_BYTES,
-    requireHostHeader: true,
-    insecureHTTPParser: false,
+export async function serveRestApi(model: RestApiModel, port: number): Promise<ServedApi> {
+  const cache = new VerdictCache();
+  const listening = await listen((message, response) => serve(model, cache, message, response), {
+    port,
+    headerBytes: HEADER_BYTES,
+    onFailure: (error) => model.services.accessLog({ api: model.name, failure: String(error) }),
   });
-  server.on('request', handle);
-  // AWS drops an Expect it does not know; Node would answer 417.
-  server.on('checkExpectation', handle);
-  server.on('connect', (_, socket) => refuseConnection(new Error('CONNECT'), socket as Socket));
-  server.on('clientError', refuseConnection);
-  // "Idle connection timeout: 310 seconds".
-  server.keepAliveTimeout = 310_000;
-
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, '127.0.0.1', () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-  const address = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${address.port}/${model.stages[0]?.name}`,
-    restApiId: model.restApiId,
+    url: `http://127.0.0.1:${listening.port}/${model.stages[0]?.name}`,
+    apiId: model.restApiId,
     name: model.name,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    flushAuthorizers(stage) {
+      cache.flush(stage);
+      return model.stages.some(({ name }) => name === stage);
+    },
+    close: listening.close,
   };
 }

@@ -130,13 +130,14 @@ describe('the functions', () => {
       'REKEY_MAX_LIFETIME_DAYS',
     ];
     const retention = ['REKEY_RETENTION_DAYS'];
+    const metrics = ['POWERTOOLS_METRICS_NAMESPACE', 'POWERTOOLS_SERVICE_NAME'];
     const names = Object.fromEntries(
       Object.entries(environments()).map(([id, variables]) => [id, Object.keys(variables).toSorted()]),
     );
     const and = (...more: string[][]) =>
       [...more.flat(), 'REKEY_EVENT_RETENTION_DAYS', 'REKEY_TABLE_NAME'].toSorted();
     expect(names).toEqual({
-      Authorizer: and(prefix),
+      Authorizer: and(prefix, metrics),
       RegisterRoutes: and(),
       CreateAdminKey: and(prefix, lifetimes, retention),
       CreateKey: and(prefix, lifetimes, retention),
@@ -148,11 +149,13 @@ describe('the functions', () => {
       ListLineage: and(),
       VerifyKey: and(prefix),
       PublishEvents: [
-        'POWERTOOLS_METRICS_NAMESPACE',
-        'POWERTOOLS_SERVICE_NAME',
+        ...metrics,
         'REKEY_EVENT_BUS_NAME',
         'REKEY_UNPUBLISHED_QUEUE_URL',
       ],
+      ListKeyEvents: and(),
+      ListEvents: and(),
+      ListEventTypes: and(),
     });
   });
 

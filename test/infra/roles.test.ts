@@ -98,6 +98,9 @@ const access: Record<string, string[]> = {
   RotateKey: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
   RevokeKey: ['GetItem on table of key_*', naming('revoked_reason'), recording],
   ListLineage: ['GetItem on table of key_*', 'Query on table/index/by_lineage', cursors],
+  ListKeyEvents: ['GetItem on table of key_*', 'Query on table of events_*', cursors],
+  ListEvents: ['Query on table/index/events_by_owner', cursors],
+  ListEventTypes: [],
   VerifyKey: ['GetItem on table of key_*', firstUse, recording],
   PublishEvents: [
     'events:PutEvents on bus',

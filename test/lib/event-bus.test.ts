@@ -6,7 +6,7 @@ import { type BusEntry, busEntryOf, nextRequest, sendToBus } from '../../lib/eve
 
 const mock = mockClient(EventBridgeClient);
 const bus = { client: new EventBridgeClient({ region: 'eu-central-1' }), name: 'Rekey-events' };
-afterEach(() => mock.reset());
+afterEach(() => void mock.reset());
 
 const event = (id: string, subject: string, more: Record<string, unknown> = {}) => ({
   id,

@@ -13,7 +13,7 @@ const problemsOf = (name: string, body: unknown) => {
 const valid = { name: 'n', owner_id: 'team', scopes: ['orders:read'] };
 
 describe('the operations', () => {
-  it('are the eight of the management API, each with its route and scope', () => {
+  it('are those of the management API, each with its route and scope', () => {
     expect(operations.map(({ name, method, path, scope }) => `${name}: ${method} ${path} ${scope}`)).toEqual([
       'create-key: POST /api-keys api-keys:create',
       'list-keys: GET /api-keys api-keys:read',
@@ -23,6 +23,9 @@ describe('the operations', () => {
       'revoke-key: POST /api-keys/{id}/revoke api-keys:revoke',
       'list-lineage: GET /api-keys/{id}/lineage api-keys:read',
       'verify-key: POST /api-keys/verify api-keys:verify',
+      'list-key-events: GET /api-keys/{id}/events api-keys:read',
+      'list-events: GET /events api-keys:read',
+      'list-event-types: GET /event-types api-keys:read',
     ]);
     for (const { scope } of operations) expect(isRequirement(scope)).toBe(true);
   });

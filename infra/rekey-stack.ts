@@ -134,7 +134,8 @@ export class RekeyStack extends Stack {
       // Processor time, and so the cold start, comes with memory.
       { timeout: Duration.seconds(10), memorySize: 1024 },
     );
-    for (const [name, value] of Object.entries(monitoring.environment)) authorizer.addEnvironment(name, value);
+    for (const [name, value] of Object.entries(monitoring.environment))
+      authorizer.addEnvironment(name, value);
     const registerRoutes = lambda(
       'register-routes',
       'Keeps the routes of an API and their scopes, for CloudFormation',

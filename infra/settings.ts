@@ -21,10 +21,15 @@ const notifyDays = z.preprocess(
   (value) =>
     typeof value === 'string' && /^\d{1,3}(?:,\d{1,3})*$/.test(value) ? value.split(',').map(Number) : value,
   z
-    .array(z.int(NOTIFY_FORM).min(1, NOTIFY_FORM).max(365, NOTIFY_FORM), NOTIFY_FORM)
-    .min(1, NOTIFY_FORM)
-    .max(5, NOTIFY_FORM)
-    .refine((days) => new Set(days).size === days.length, NOTIFY_FORM),
+    .array(z.number(), NOTIFY_FORM)
+    .refine(
+      (days) =>
+        days.length >= 1 &&
+        days.length <= 5 &&
+        new Set(days).size === days.length &&
+        days.every((day) => Number.isInteger(day) && day >= 1 && day <= 365),
+      NOTIFY_FORM,
+    ),
 );
 const INTERVAL_FORM = 'must be a whole number of minutes from 1 to 1440';
 const interval = z.preprocess(

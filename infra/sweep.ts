@@ -16,7 +16,7 @@ export interface SweepProps {
   monitoring: Monitoring;
 }
 
-/** What starts the sweep, and what tells that it is late. */
+/** What tells that the sweep is late. */
 export class Sweep extends Construct {
   constructor(scope: Construct, id: string, { sweepKeys, intervalMinutes, monitoring }: SweepProps) {
     super(scope, id);

@@ -49,12 +49,13 @@ export async function sweepKeys(
       const record = await getKey(id, table);
       // An item that DynamoDB has tidied away can stay in the index for a moment.
       if (!record) return;
-      result.events += await doWhatIsDue(
+      const events = await doWhatIsDue(
         record,
         (seen) => decideDue(seen, settings, origin.now),
         origin,
         table,
       );
+      result.events += events;
       age();
     } catch (error) {
       if (error instanceof NotFound) return;

@@ -108,6 +108,7 @@ describe('the functions', () => {
         if (id.startsWith('Authorizer')) expect(Properties.Timeout).toBe(10);
         // Nobody waits for it.
         else if (id.startsWith('PublishEvents')) expect(Properties.Timeout).toBe(60);
+        else if (id.startsWith('SweepKeys')) expect(Properties.Timeout).toBe(300);
         else expect(Properties.Timeout).toBeLessThan(29);
       }
     }
@@ -130,6 +131,7 @@ describe('the functions', () => {
       'REKEY_MAX_LIFETIME_DAYS',
     ];
     const retention = ['REKEY_RETENTION_DAYS'];
+    const schedule = ['REKEY_NOTIFY_DAYS_BEFORE'];
     const metrics = ['POWERTOOLS_METRICS_NAMESPACE', 'POWERTOOLS_SERVICE_NAME'];
     const names = Object.fromEntries(
       Object.entries(environments()).map(([id, variables]) => [id, Object.keys(variables).toSorted()]),
@@ -139,20 +141,17 @@ describe('the functions', () => {
     expect(names).toEqual({
       Authorizer: and(prefix, metrics),
       RegisterRoutes: and(),
-      CreateAdminKey: and(prefix, lifetimes, retention),
-      CreateKey: and(prefix, lifetimes, retention),
+      CreateAdminKey: and(prefix, lifetimes, retention, schedule),
+      CreateKey: and(prefix, lifetimes, retention, schedule),
       ListKeys: and(),
       GetKey: and(),
-      UpdateKey: and(lifetimes, retention),
-      RotateKey: and(prefix, lifetimes, retention),
+      UpdateKey: and(lifetimes, retention, schedule),
+      RotateKey: and(prefix, lifetimes, retention, schedule),
       RevokeKey: and(retention),
       ListLineage: and(),
+      SweepKeys: and(schedule, metrics),
       VerifyKey: and(prefix),
-      PublishEvents: [
-        ...metrics,
-        'REKEY_EVENT_BUS_NAME',
-        'REKEY_UNPUBLISHED_QUEUE_URL',
-      ],
+      PublishEvents: [...metrics, 'REKEY_EVENT_BUS_NAME', 'REKEY_UNPUBLISHED_QUEUE_URL'],
       ListKeyEvents: and(),
       ListEvents: and(),
       ListEventTypes: and(),
@@ -166,6 +165,7 @@ describe('the functions', () => {
       maxLifetimeDays: 60,
       allowNeverExpiring: true,
       retentionDays: 7,
+      notifyDaysBefore: [30, 3],
     };
     expect(environments(settings)['CreateKey']).toMatchObject({
       REKEY_KEY_PREFIX: 'acme',
@@ -174,6 +174,7 @@ describe('the functions', () => {
       REKEY_ALLOW_NEVER_EXPIRING: 'true',
       REKEY_RETENTION_DAYS: '7',
       REKEY_EVENT_RETENTION_DAYS: '400',
+      REKEY_NOTIFY_DAYS_BEFORE: '30,3',
     });
   });
 });
@@ -192,7 +193,7 @@ describe('the stacks', () => {
     expect(Object.keys(production.orders.toJSON()['Outputs'])).toEqual(['OrdersApiUrl']);
   });
 
-  it('let nothing but API Gateway call a function, and each only for its own routes', () => {
+  it('let API Gateway call a function for its own routes, a rule call the sweep, and nothing else any', () => {
     for (const { rekey, orders } of [production, development]) {
       for (const template of [rekey, orders]) {
         const permissions = ofType(resourcesOf(template), 'AWS::Lambda::Permission');
@@ -200,7 +201,9 @@ describe('the stacks', () => {
         for (const [, { Properties }] of permissions) {
           expect(Properties).toMatchObject({
             Action: 'lambda:InvokeFunction',
-            Principal: 'apigateway.amazonaws.com',
+            Principal: JSON.stringify(Properties.FunctionName).includes('SweepKeys')
+              ? 'events.amazonaws.com'
+              : 'apigateway.amazonaws.com',
             SourceArn: expect.anything(),
           });
         }

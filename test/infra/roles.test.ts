@@ -85,6 +85,7 @@ const cursors = 'GetItem+PutItem on table of secret_cursor';
 const naming = (attributes: string) =>
   `UpdateItem on table of key_* naming pk sk revoked_at first_used_at version event event_type event_owner_id event_day ttl ${attributes}`;
 const firstUse = naming('digest');
+const due = 'due_shard next_action_at';
 const recording = 'PutItem on table of events_* within TransactWriteItems';
 
 const access: Record<string, string[]> = {
@@ -94,10 +95,20 @@ const access: Record<string, string[]> = {
   CreateKey: ['GetItem+PutItem on table of idempotency_* key_*', naming('digest hint'), recording],
   ListKeys: ['Query on table/index/by_owner', cursors],
   GetKey: ['GetItem on table of key_*'],
-  UpdateKey: ['GetItem on table of key_*', naming('expires_at metadata name scopes'), recording],
+  UpdateKey: [
+    'GetItem on table of key_*',
+    naming(`${due} swept_until expires_at metadata name notify_days_before scopes`),
+    recording,
+  ],
   RotateKey: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
-  RevokeKey: ['GetItem on table of key_*', naming('revoked_reason'), recording],
+  RevokeKey: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
   ListLineage: ['GetItem on table of key_*', 'Query on table/index/by_lineage', cursors],
+  SweepKeys: [
+    'Query on table/index/by_due',
+    'GetItem on table of key_*',
+    naming(`${due} swept_until`),
+    recording,
+  ],
   ListKeyEvents: ['GetItem on table of key_*', 'Query on table of events_*', cursors],
   ListEvents: ['Query on table/index/events_by_owner', cursors],
   ListEventTypes: [],

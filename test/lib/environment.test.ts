@@ -23,8 +23,8 @@ const readAll = (variables: Record<string, string | undefined>) => [
   keyPrefix(variables),
   lifetimeSettings(variables),
   retentionDays(variables),
-  eventRetentionDays(variables),
   scheduleSettings(variables),
+  eventRetentionDays(variables),
 ];
 
 describe('the environment', () => {
@@ -34,8 +34,8 @@ describe('the environment', () => {
       'rk',
       { default_lifetime_days: 90, max_lifetime_days: 365, allow_never_expiring: false },
       30,
-      400,
       { notify_days_before: [14] },
+      400,
     ]);
   });
 

@@ -165,7 +165,7 @@ describe('the authorizer on a real table', () => {
 
   it('refuses a stranger’s key that has this stack’s form', async () => {
     const { id } = await storedKey();
-    const forged = mintKey({ prefix: 'rk', environment: 'live', id });
+    const forged = mintKey({ prefix: 'rk', service: 'Rekey', environment: 'live', id });
     await expect(ask(forged.key.reveal())).rejects.toThrow(/^Unauthorized$/);
   });
 });

@@ -1,3 +1,4 @@
+import type { MetricsSettings } from './authorizer-metrics.ts';
 import type { LifetimeSettings } from './lifetime.ts';
 import type { ScheduleSettings } from './schedule.ts';
 
@@ -72,4 +73,28 @@ export function logSampleRate(env: Variables = process.env): number {
 /** `REKEY_EVENT_RETENTION_DAYS`: how long an event is kept. */
 export function eventRetentionDays(env: Variables = process.env): number {
   return days(env, 'REKEY_EVENT_RETENTION_DAYS');
+}
+
+/** `REKEY_EVENT_BUS_NAME`: the bus that events go over. */
+export function eventBusName(env: Variables = process.env): string {
+  return read(
+    env,
+    'REKEY_EVENT_BUS_NAME',
+    /^[A-Za-z0-9_.:/-]{1,1600}$/,
+    'the name or the ARN of the event bus',
+  );
+}
+
+/** `REKEY_UNPUBLISHED_QUEUE_URL`: the queue of events that could not be published. */
+export function unpublishedQueueUrl(env: Variables = process.env): string {
+  return read(env, 'REKEY_UNPUBLISHED_QUEUE_URL', /^https?:\/\/\S{1,1000}$/, 'the URL of the queue');
+}
+
+/** `POWERTOOLS_METRICS_NAMESPACE` and `POWERTOOLS_SERVICE_NAME`: where metrics are written. */
+export function metricsSettings(env: Variables = process.env): MetricsSettings {
+  const name = /^[\w./#:-]{1,255}$/;
+  return {
+    namespace: read(env, 'POWERTOOLS_METRICS_NAMESPACE', name, 'a namespace of CloudWatch'),
+    service: read(env, 'POWERTOOLS_SERVICE_NAME', name, 'the name of the stack'),
+  };
 }

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from './clock.ts';
+import type { EventBridge } from './eventbridge/index.ts';
 import type { AsyncInvocations } from './lambda/async.ts';
 import { InvokeProblem, type LambdaService } from './lambda/service.ts';
 import { type Sqs, systemAttributes } from './sqs/index.ts';
@@ -40,9 +41,10 @@ export async function serveControl(options: {
   lambda: LambdaService;
   asynchronous: AsyncInvocations;
   sqs: Sqs;
+  eventBridge: EventBridge;
   afterMove(): Promise<void>;
 }): Promise<{ url: string; close(): Promise<void> }> {
-  const { clock, lambda, asynchronous, sqs, afterMove } = options;
+  const { clock, lambda, asynchronous, sqs, eventBridge, afterMove } = options;
   const time = () => ({
     now: new Date(clock.now()).toISOString(),
     advanced_seconds: clock.offsetMs() / 1000,
@@ -71,6 +73,7 @@ export async function serveControl(options: {
       await afterMove();
       return send(response, 200, time());
     }
+    if (route === 'GET /events') return send(response, 200, { events: eventBridge.seen() });
     if (route === 'GET /queues') {
       const depths = [...sqs.queues()].map(([name, queue]) => [name, queue.depth()]);
       return send(response, 200, Object.fromEntries(depths));
@@ -93,7 +96,7 @@ export async function serveControl(options: {
       return invoke(decodeURIComponent(invocation[1]!), request, response);
     throw new Refusal(
       404,
-      `there is no ${route} here; there are GET /health, GET and POST /clock, GET /queues, GET /queues/<name>, and Lambda’s Invoke`,
+      `there is no ${route} here; there are GET /health, GET and POST /clock, GET /queues, GET /queues/<name>, GET /events, and Lambda’s Invoke`,
     );
   }
 

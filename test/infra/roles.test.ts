@@ -17,9 +17,11 @@ const nameOf = (resource: unknown, resources: Resources): string => {
   const text = JSON.stringify(resource);
   const join = /^\{"Fn::Join":\["",\[(\{.*\}),"([^"]*)"\]\]\}$/.exec(text);
   if (join) return nameOf(JSON.parse(join[1]!), resources) + join[2];
-  const arn = /^\{"Fn::GetAtt":\["([^"]+)","Arn"\]\}$/.exec(text)?.[1];
+  const [, arn, attribute] = /^\{"Fn::GetAtt":\["([^"]+)","(Arn|StreamArn)"\]\}$/.exec(text) ?? [];
   const type = arn && resources[arn]?.Type;
-  if (type === 'AWS::DynamoDB::Table') return 'table';
+  if (type === 'AWS::DynamoDB::Table') return attribute === 'StreamArn' ? 'stream' : 'table';
+  if (type === 'AWS::Events::EventBus') return 'bus';
+  if (type === 'AWS::SQS::Queue') return `queue ${arn?.replace(/[0-9A-F]{8}$/, '')}`;
   if (type === 'AWS::Logs::LogGroup') return `log ${arn?.replace(/Logs[0-9A-F]{8}$/, '')}`;
   return text;
 };
@@ -111,6 +113,13 @@ const access: Record<string, string[]> = {
   ListEvents: ['Query on table/index/events_by_owner', cursors],
   ListEventTypes: [],
   VerifyKey: ['GetItem on table of key_*', firstUse, recording],
+  PublishEvents: [
+    'events:PutEvents on bus',
+    'sqs:SendMessage on queue EventPublisherUnpublished',
+    // Listing streams has no resource either, so it is one statement with the traces.
+    `ListStreams+${traces}`,
+    'DescribeStream+GetRecords+GetShardIterator on stream',
+  ],
 };
 
 /** Every role of a template with its policy documents, the table's ARN put in for the references to it. */
@@ -199,7 +208,8 @@ describe('the roles', () => {
 
   it.each(Object.keys(access))('of %s has exactly what the function uses', (id) => {
     const statements = statementsByFunction(resourcesOf(templates.rekey))[id];
-    expect(statements?.toSorted()).toEqual([logs(id), ...access[id]!, traces].toSorted());
+    const own = access[id]!.some((line) => line.endsWith(traces)) ? access[id]! : [...access[id]!, traces];
+    expect(statements?.toSorted()).toEqual([logs(id), ...own].toSorted());
   });
 
   it('are these and no others', () => {

@@ -136,8 +136,8 @@ export class RekeyStack extends Stack {
       // Processor time, and so the cold start, comes with memory.
       { timeout: Duration.seconds(10), memorySize: 1024 },
     );
-    for (const [name, value] of Object.entries(monitoring.environment))
-      authorizer.addEnvironment(name, value);
+    // Its metrics are log lines that it writes itself.
+    authorizer.addEnvironment('POWERTOOLS_SERVICE_NAME', this.stackName);
     const registerRoutes = lambda(
       'register-routes',
       'Keeps the routes of an API and their scopes, for CloudFormation',
@@ -300,17 +300,25 @@ function apiAlarms(
   monitoring.alarm({
     id: 'AuthorizerErrors',
     group: 'API',
-    metric: monitoring.metric('authorizer_faults', { statistic: 'Sum' }),
+    metric: monitoring.metric('requests_refused', { statistic: 'Sum', dimensions: { reason: 'error' } }),
     description: 'The authorizer cannot decide: requests fail that may be allowed.',
     runbook: 'authorizer-errors',
   });
   // How many are refused says more about the clients than about the product; which ones, about both.
-  const refusals = ['expired', 'revoked', 'not_found', 'insufficient_scope', 'route_not_declared'];
+  const refusals = [
+    'missing',
+    'malformed',
+    'expired',
+    'revoked',
+    'not_found',
+    'insufficient_scope',
+    'route_not_declared',
+  ];
   monitoring.graph(
     'API',
     'Refused, by reason',
-    refusals.map((code) =>
-      monitoring.metric('requests_refused', { statistic: 'Sum', dimensions: { code }, label: code }),
+    refusals.map((reason) =>
+      monitoring.metric('requests_refused', { statistic: 'Sum', dimensions: { reason }, label: reason }),
     ),
   );
   monitoring.alarm({
@@ -318,7 +326,7 @@ function apiAlarms(
     group: 'API',
     metric: monitoring.metric('requests_refused', { statistic: 'Sum' }),
     threshold: 1_000,
-    description: 'More than a thousand requests a minute are refused although they have a well-formed key.',
+    description: 'More than a thousand requests a minute are refused.',
     runbook: 'refused-requests',
   });
   monitoring.alarm({

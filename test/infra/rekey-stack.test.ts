@@ -139,7 +139,7 @@ describe('the functions', () => {
     const and = (...more: string[][]) =>
       [...more.flat(), 'REKEY_EVENT_RETENTION_DAYS', 'REKEY_TABLE_NAME'].toSorted();
     expect(names).toEqual({
-      Authorizer: and(prefix, ['REKEY_LOG_SAMPLE_RATE'], metrics),
+      Authorizer: and(prefix, ['POWERTOOLS_SERVICE_NAME', 'REKEY_LOG_SAMPLE_RATE']),
       RegisterRoutes: and(),
       CreateAdminKey: and(prefix, lifetimes, retention, schedule),
       CreateKey: and(prefix, lifetimes, retention, schedule),

@@ -13,6 +13,7 @@ import { describeTable } from './dynamodb/engine-client.ts';
 import { createTables, openStreams, startEngine, sweepTtl } from './dynamodb/index.ts';
 import { dynamoDbService } from './dynamodb/service.ts';
 import { startEventSources } from './event-sources/index.ts';
+import { openFaults } from './faults.ts';
 import { evaluatePolicies } from './iam.ts';
 import { openAsyncInvocations } from './lambda/async.ts';
 import { forgetLogs, startLambda } from './lambda/service.ts';
@@ -134,8 +135,10 @@ export async function startStack(options: {
     dynamoDbService({ engine: engine.endpoint, ...world, onWrite: streams.wake }),
     sqs,
   ];
+  const faults = openFaults(() => clock.now());
   const front = await startAwsFront({
     services: awsServices,
+    intercept: faults.intercept,
     principals: (accessKeyId) => lambda.principal(accessKeyId),
     now: () => clock.now(),
     ...world,
@@ -242,6 +245,8 @@ export async function startStack(options: {
     lambda,
     asynchronous,
     sqs,
+    faults,
+    resources,
     afterMove: sweep,
   }).catch(portProblem(controlPort));
   running.defer(() => control.close());

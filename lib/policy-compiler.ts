@@ -1,6 +1,6 @@
 import type { PolicyDocument, Statement } from 'aws-lambda';
 import type { RouteScopes } from './routes.ts';
-import { missingScopes } from './scope.ts';
+import { isAnyOf, missingScopes } from './scope.ts';
 
 /** https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html */
 const LONGEST_RESOURCE = 512;
@@ -48,8 +48,14 @@ interface Route {
   /** As declared: `ANY /orders/{id}`. */
   name: string;
   path: Part[];
-  required: string[];
+  /** Lists of scopes, of which holding one whole is enough; none at all for a public route. */
+  required: string[][];
 }
+
+const alternativesOf = (required: RouteScopes[string]): string[][] => {
+  if (required.length === 0) return [];
+  return isAnyOf(required) ? required : [required as string[]];
+};
 
 /** What has to be refused explicitly, once `over` is allowed and `route` is not. */
 interface Overlap {
@@ -311,7 +317,7 @@ const layerOf = (methods: string[], routes: Route[]): Layer => {
       const over = allows[index] as Part[][];
       return routes.flatMap((other, at): Overlap[] => {
         // Refused while this one is allowed? Not if it needs nothing that this one does not.
-        if (missingScopes(route.required, other.required).length === 0) return [];
+        if (route.required.every((all) => missingScopes(all, other.required).length === 0)) return [];
         const met = over.flatMap((resource) => shared(routes, resource, other, decidedBy));
         return met.length === 0 ? [] : [{ route: at, ways: waysToRefuse(routes, over, other, met) }];
       });
@@ -334,7 +340,14 @@ const layerOf = (methods: string[], routes: Route[]): Layer => {
 const layersOf = (table: RouteScopes): Layer[] => {
   const declared = Object.entries(table).flatMap(([name, required]) => {
     const [method = '', path = '/'] = name === '$default' ? ['ANY', name] : name.split(' ');
-    return [{ method, name, path: path === '$default' ? [REST] : partsOf(path), required }];
+    return [
+      {
+        method,
+        name,
+        path: path === '$default' ? [REST] : partsOf(path),
+        required: alternativesOf(required),
+      },
+    ];
   });
   const layers = new Map<string, { methods: string[]; routes: Route[] }>();
   for (const method of METHODS) {
@@ -452,18 +465,19 @@ const acrossMethods = (layers: readonly Layer[], shares: readonly Share[]) => {
 /** The resources, from the method on, that a key with these scopes is allowed and refused. */
 const resourcesFor = (table: RouteScopes, scopes: readonly string[]) => {
   const holds = new Map<string, boolean>();
-  const holdsAll = (required: readonly string[]) =>
-    required.length > 0 &&
-    required.every((scope) => {
-      const known = holds.get(scope) ?? missingScopes(scopes, [scope]).length === 0;
-      holds.set(scope, known);
-      return known;
-    });
+  const holdsOne = (required: readonly (readonly string[])[]) =>
+    required.some((all) =>
+      all.every((scope) => {
+        const known = holds.get(scope) ?? missingScopes(scopes, [scope]).length === 0;
+        holds.set(scope, known);
+        return known;
+      }),
+    );
   const clashes: PolicyClash[] = [];
   const layers = analysed(table);
 
   const shares = layers.map(({ methods, routes, allows, overlaps, guards, coveredBy }): Share => {
-    const allowed = routes.map(({ required }) => holdsAll(required));
+    const allowed = routes.map(({ required }) => holdsOne(required));
     const refusesNone = ({ refuses }: { refuses: number[] }) => !refuses.some((index) => allowed[index]);
     const allow: Part[][] = [];
     const deny: Part[][] = [];
@@ -489,7 +503,7 @@ const resourcesFor = (table: RouteScopes, scopes: readonly string[]) => {
   });
 
   const { allow, deny } = acrossMethods(layers, shares);
-  if (holdsAll(table['$connect'] ?? [])) allow.push('$connect');
+  if (holdsOne(alternativesOf(table['$connect'] ?? []))) allow.push('$connect');
   return { allow, deny, clashes };
 };
 
@@ -561,8 +575,8 @@ export function findClashes(
             Route,
           ];
           // A key that may call these two and not the third.
-          const held = [...over.required, ...allowed.required];
-          if (missingScopes(held, refused.required).length === 0) continue;
+          const held = over.required.flatMap((all) => allowed.required.map((more) => [...all, ...more]));
+          if (held.every((scopes) => missingScopes(scopes, refused.required).length === 0)) continue;
           const clash = clashOf(refused, allowed);
           found.set(clash.message, clash);
         }

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from './clock.ts';
+import type { EventBridge } from './eventbridge/index.ts';
 import { FAULTS, type Fault, type Faults } from './faults.ts';
 import type { AsyncInvocations } from './lambda/async.ts';
 import { InvokeProblem, type LambdaService } from './lambda/service.ts';
@@ -42,12 +43,13 @@ export async function serveControl(options: {
   lambda: LambdaService;
   asynchronous: AsyncInvocations;
   sqs: Sqs;
+  eventBridge: EventBridge;
   faults: Faults;
   /** To find the functions that faults are for. */
   resources: readonly DeployedResource[];
   afterMove(): Promise<void>;
 }): Promise<{ url: string; close(): Promise<void> }> {
-  const { clock, lambda, asynchronous, sqs, faults, resources, afterMove } = options;
+  const { clock, lambda, asynchronous, sqs, eventBridge, faults, resources, afterMove } = options;
   const time = () => ({
     now: new Date(clock.now()).toISOString(),
     advanced_seconds: clock.offsetMs() / 1000,
@@ -76,6 +78,7 @@ export async function serveControl(options: {
       await afterMove();
       return send(response, 200, time());
     }
+    if (route === 'GET /events') return send(response, 200, { events: eventBridge.seen() });
     if (route === 'GET /queues') {
       const depths = [...sqs.queues()].map(([name, queue]) => [name, queue.depth()]);
       return send(response, 200, Object.fromEntries(depths));
@@ -122,7 +125,7 @@ export async function serveControl(options: {
       return invoke(decodeURIComponent(invocation[1]!), request, response);
     throw new Refusal(
       404,
-      `there is no ${route} here; there are GET /health, GET and POST /clock, GET /queues, GET /queues/<name>, GET and DELETE /calls, GET, POST and DELETE /faults, DELETE /processes, and Lambda’s Invoke`,
+      `there is no ${route} here; there are GET /health, GET and POST /clock, GET /queues, GET /queues/<name>, GET /events, GET and DELETE /calls, GET, POST and DELETE /faults, DELETE /processes, and Lambda’s Invoke`,
     );
   }
 

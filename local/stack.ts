@@ -13,6 +13,7 @@ import { describeTable } from './dynamodb/engine-client.ts';
 import { createTables, openStreams, startEngine, sweepTtl } from './dynamodb/index.ts';
 import { dynamoDbService } from './dynamodb/service.ts';
 import { startEventSources } from './event-sources/index.ts';
+import { startEventBridge } from './eventbridge/index.ts';
 import { openFaults } from './faults.ts';
 import { evaluatePolicies } from './iam.ts';
 import { openAsyncInvocations } from './lambda/async.ts';
@@ -130,10 +131,18 @@ export async function startStack(options: {
   // Each service of AWS that functions can reach plugs in here.
   const sqs = startSqs({ resources, stateDir, fresh, clock, ...world });
   running.defer(() => sqs.close());
+  const eventBridge = startEventBridge({
+    ...{ resources, stateDir, fresh, clock, sqs, ...world },
+    mayInvoke: (functionArn, ruleArn) => lambda.mayInvoke(functionArn, ruleArn),
+    invoke: (functionArn, payload) => asynchronous.accept(functionArn, payload),
+    log: logFile('eventbridge.log'),
+  });
+  running.defer(() => eventBridge.stop());
   const streams = openStreams({ engine: engine.endpoint, clock, ...world });
   const awsServices: AwsService[] = [
     dynamoDbService({ engine: engine.endpoint, ...world, onWrite: streams.wake }),
     sqs,
+    eventBridge,
   ];
   const faults = openFaults(() => clock.now());
   const front = await startAwsFront({
@@ -214,6 +223,7 @@ export async function startStack(options: {
   });
   running.defer(() => asynchronous.stop());
   asynchronous.start();
+  eventBridge.start();
   const eventSources = await step('event sources', () =>
     startEventSources({
       resources,
@@ -245,6 +255,7 @@ export async function startStack(options: {
     lambda,
     asynchronous,
     sqs,
+    eventBridge,
     faults,
     resources,
     afterMove: sweep,

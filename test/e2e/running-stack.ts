@@ -12,7 +12,7 @@ export interface StackFile {
   control: string;
   dynamodb: string;
   table: string;
-  /** Function names, by `<Stack>/<LogicalId>`. */
+  /** Names of functions by `<Stack>/<LogicalId>`. */
   functions: Record<string, string>;
 }
 

@@ -1,7 +1,13 @@
 import { fileURLToPath } from 'node:url';
 import { CfnOutput, Duration, RemovalPolicy, Stack, type StackProps, Validations } from 'aws-cdk-lib';
 import { CfnAccount } from 'aws-cdk-lib/aws-apigateway';
-import { Alarm, type IMetric, MathExpression, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
+import {
+  Alarm,
+  type AlarmProps,
+  type IMetric,
+  MathExpression,
+  TreatMissingData,
+} from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import {
   type Attribute,
@@ -17,9 +23,10 @@ import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
 import { operations } from '../lib/operations/index.ts';
-import { BY_LINEAGE, BY_OWNER, EVENTS_BY_OWNER, tableLayout } from '../lib/table-layout.ts';
+import { BY_DUE, BY_LINEAGE, BY_OWNER, EVENTS_BY_OWNER, tableLayout } from '../lib/table-layout.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
 import type { RekeySettings } from './settings.ts';
+import { SWEEP_TIMEOUT, Sweep } from './sweep.ts';
 import { eventRecording, indexAccess, itemAccess } from './table-access.ts';
 import { TypeScriptFunction } from './typescript-function.ts';
 
@@ -28,7 +35,7 @@ export interface RekeyStackProps extends StackProps {
 }
 
 /** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
-type Setting = 'prefix' | 'lifetimes' | 'retention' | 'sampling';
+type Setting = 'prefix' | 'lifetimes' | 'retention' | 'sampling' | 'schedule';
 
 /** What a function needs. */
 interface Needs {
@@ -47,8 +54,14 @@ const KEY_STATE = [
 /** What the writes of a key name, by what they do. */
 const FIRST_USE = [...KEY_STATE, 'digest'];
 const NEW_SECRET = [...KEY_STATE, 'digest', 'hint'];
-const CHANGE = [...KEY_STATE, 'expires_at', 'metadata', 'name', 'scopes'];
-const REVOCATION = [...KEY_STATE, 'revoked_reason'];
+/** Where a key stands in the index by_due. */
+const DUE = ['due_shard', 'next_action_at'];
+const CHANGE = [
+  ...[...KEY_STATE, ...DUE, 'swept_until'],
+  ...['expires_at', 'metadata', 'name', 'notify_days_before', 'scopes'],
+];
+const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
+const SWEEP = [...KEY_STATE, ...DUE, 'swept_until'];
 
 /**
  * Four calls to the table, of which each gives up after 6 s (lib/table-client.ts): a function then still answers 503
@@ -84,6 +97,7 @@ export class RekeyStack extends Stack {
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
       // Not String(): it writes a small number as 1e-6.
       sampling: { REKEY_LOG_SAMPLE_RATE: settings.logSampleRate.toFixed(6) },
+      schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(',') },
     };
     const lambda = (
       name: string,
@@ -131,9 +145,24 @@ export class RekeyStack extends Stack {
       'create-admin-key',
       'Makes an API key that may do everything; only AWS credentials reach it',
       {
-        settings: ['prefix', 'lifetimes', 'retention'],
+        settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
         access: [itemAccess(table, ['GetItem', 'PutItem'], ['key_*']), eventRecording(table)],
       },
+    );
+
+    const sweepKeys = lambda(
+      'sweep-keys',
+      'Sends the notices of keys that end soon, and records the end of those that have ended',
+      {
+        settings: ['schedule'],
+        access: [
+          indexAccess(table, BY_DUE),
+          itemAccess(table, ['GetItem'], ['key_*']),
+          itemAccess(table, ['UpdateItem'], ['key_*'], SWEEP),
+          eventRecording(table),
+        ],
+      },
+      { timeout: SWEEP_TIMEOUT, memorySize: 1024 },
     );
 
     const api = new ProtectedRestApi(this, 'Api', {
@@ -177,6 +206,8 @@ export class RekeyStack extends Stack {
       'DynamoDB throttles the table: keys cannot be read or written.',
     );
 
+    new Sweep(this, 'Sweep', { sweepKeys, intervalMinutes: settings.sweepIntervalMinutes, alarm });
+
     if (settings.manageApiGatewayAccount) apiGatewayAccount(this, api);
 
     new CfnOutput(this, 'ManagementApiUrl', { value: api.url });
@@ -203,14 +234,20 @@ function operationNeeds(table: Table): Record<string, Needs> {
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
   return {
     'create-key': {
-      settings: ['prefix', 'lifetimes', 'retention'],
+      settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
       access: [mint, change(NEW_SECRET), record],
     },
     'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER), signCursors] },
     'get-key': { settings: [], access: [read] },
-    'update-key': { settings: ['lifetimes', 'retention'], access: [read, change(CHANGE), record] },
+    'update-key': {
+      settings: ['lifetimes', 'retention', 'schedule'],
+      access: [read, change(CHANGE), record],
+    },
     // Not by attributes: its transaction puts a whole key.
-    'rotate-key': { settings: ['prefix', 'lifetimes', 'retention'], access: [mint, change(), record] },
+    'rotate-key': {
+      settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
+      access: [mint, change(), record],
+    },
     'revoke-key': { settings: ['retention'], access: [read, change(REVOCATION), record] },
     'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE), signCursors] },
     'verify-key': {
@@ -260,10 +297,12 @@ function keyTable(stack: Stack, production: boolean): Table {
   return table;
 }
 
-/** Makes alarms that tell the topic, if there is one. */
+/** Makes an alarm that tells the topic, if there is one. */
+export type MakeAlarm = ReturnType<typeof alarms>;
+
 function alarms(stack: Stack, topicArn: string | undefined) {
   const action = topicArn && new SnsAction(Topic.fromTopicArn(stack, 'AlarmTopic', topicArn));
-  return (id: string, metric: IMetric, alarmDescription: string): void => {
+  return (id: string, metric: IMetric, alarmDescription: string, more: Partial<AlarmProps> = {}): void => {
     const alarm = new Alarm(stack, `${id}Alarm`, {
       metric,
       alarmDescription,
@@ -273,6 +312,7 @@ function alarms(stack: Stack, topicArn: string | undefined) {
       datapointsToAlarm: 3,
       // No data is no traffic.
       treatMissingData: TreatMissingData.NOT_BREACHING,
+      ...more,
     });
     if (action) alarm.addAlarmAction(action);
   };

@@ -15,6 +15,22 @@ const days = z.preprocess(
     .min(1, `must be a whole number of days from 1 to ${MOST_DAYS}`)
     .max(MOST_DAYS, `must be a whole number of days from 1 to ${MOST_DAYS}`),
 );
+/** `30,14,3` on the command line, a list in cdk.json. */
+const NOTIFY_FORM = 'must be one to five different whole numbers of days from 1 to 365';
+const notifyDays = z.preprocess(
+  (value) =>
+    typeof value === 'string' && /^\d{1,3}(?:,\d{1,3})*$/.test(value) ? value.split(',').map(Number) : value,
+  z
+    .array(z.int(NOTIFY_FORM).min(1, NOTIFY_FORM).max(365, NOTIFY_FORM), NOTIFY_FORM)
+    .min(1, NOTIFY_FORM)
+    .max(5, NOTIFY_FORM)
+    .refine((days) => new Set(days).size === days.length, NOTIFY_FORM),
+);
+const INTERVAL_FORM = 'must be a whole number of minutes from 1 to 1440';
+const interval = z.preprocess(
+  (value) => (typeof value === 'string' && /^\d{1,4}$/.test(value) ? Number(value) : value),
+  z.int(INTERVAL_FORM).min(1, INTERVAL_FORM).max(1440, INTERVAL_FORM),
+);
 const flag = z.preprocess(
   (value) => (value === 'true' ? true : value === 'false' ? false : value),
   z.boolean('must be true or false'),
@@ -44,6 +60,8 @@ export const RekeySettings = z
       retentionDays: days.default(90),
       eventRetentionDays: days.default(400),
       logSampleRate: rate.default(0.1),
+      notifyDaysBefore: notifyDays.default([14]),
+      sweepIntervalMinutes: interval.default(60),
       alarmTopicArn: z
         .string('must be the ARN of an SNS topic')
         .regex(

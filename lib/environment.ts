@@ -1,4 +1,5 @@
 import type { LifetimeSettings } from './lifetime.ts';
+import type { ScheduleSettings } from './schedule.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -42,6 +43,18 @@ export function lifetimeSettings(env: Variables = process.env): LifetimeSettings
     throw new Error('REKEY_DEFAULT_LIFETIME_DAYS is not valid: it must not be above REKEY_MAX_LIFETIME_DAYS');
   }
   return settings;
+}
+
+/** `REKEY_NOTIFY_DAYS_BEFORE`: days before its end at which a key is told of, such as `30,14,3`. */
+export function scheduleSettings(env: Variables = process.env): ScheduleSettings {
+  const name = 'REKEY_NOTIFY_DAYS_BEFORE';
+  const form = 'one to five different whole numbers of days from 1 to 365, with commas between';
+  const list = read(env, name, /^[1-9]\d{0,2}(?:,[1-9]\d{0,2}){0,4}$/, form)
+    .split(',')
+    .map(Number);
+  if (new Set(list).size < list.length || Math.max(...list) > 365)
+    throw new Error(`${name} is not valid: it must be ${form}`);
+  return { notify_days_before: list };
 }
 
 /** `REKEY_RETENTION_DAYS`: how long a record is kept after its key's end. */

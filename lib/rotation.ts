@@ -2,6 +2,7 @@ import type { ApiKeyRecord } from './api-key.schema.ts';
 import { statusOf, ttlOf } from './api-key.ts';
 import { decideExpiry, inheritExpiry, type LifetimeSettings } from './lifetime.ts';
 import { AlreadyRotated, InvalidRequest, KeyExpired, KeyRevoked } from './problem.ts';
+import { type Due, isEndRecorded, reschedule, type ScheduleSettings } from './schedule.ts';
 import { missingScopes, normalizeScopes } from './scope.ts';
 
 const MS_PER_HOUR = 3_600_000;
@@ -15,13 +16,14 @@ export interface RotationRequest {
   name?: string | undefined;
 }
 
-export type RotationSettings = LifetimeSettings & { retention_days: number };
+export type RotationSettings = LifetimeSettings & ScheduleSettings & { retention_days: number };
 
 export interface Rotation {
   /** What changes on the rotated key; the writer adds `successor_key_id` and the version. */
-  old: Required<Pick<ApiKeyRecord, 'rotated_at' | 'expires_at' | 'ttl'>> & { expires_at: string };
-  /** The successor, but for what only minting knows. */
-  successor: Omit<ApiKeyRecord, 'id' | 'digest' | 'hint' | 'created_by'>;
+  old: Required<Pick<ApiKeyRecord, 'rotated_at' | 'expires_at' | 'ttl' | 'swept_until'>> &
+    Due & { expires_at: string };
+  /** The successor, but for what only minting knows, and for its place in the index by_due, which needs its id. */
+  successor: Omit<ApiKeyRecord, 'id' | 'digest' | 'hint' | 'created_by' | keyof Due>;
 }
 
 const graceOf = ({ grace_period_hours = DEFAULT_GRACE_HOURS }: RotationRequest): number => {
@@ -78,7 +80,7 @@ export function decideRotation(
   const status = statusOf(record, now);
   if (status === 'revoked') throw new KeyRevoked();
   if (record.successor_key_id !== null) throw new AlreadyRotated(record.successor_key_id);
-  if (status === 'expired') throw new KeyExpired();
+  if (status === 'expired' || isEndRecorded(record)) throw new KeyExpired();
 
   const rotated_at = new Date(now).toISOString();
   const graceEnd = now + graceOf(request);
@@ -96,6 +98,7 @@ export function decideRotation(
       rotated_at,
       expires_at: oldEnd,
       ttl: ttlOf({ expires_at: oldEnd, revoked_at: null }, settings.retention_days)!,
+      ...reschedule(record, { rotated_at, expires_at: oldEnd }, settings, now),
     },
     successor: {
       owner_id: record.owner_id,
@@ -114,6 +117,8 @@ export function decideRotation(
       root_key_id: record.root_key_id,
       generation: record.generation + 1,
       metadata: record.metadata,
+      notify_days_before: record.notify_days_before,
+      swept_until: null,
       version: 1,
       ttl: ttlOf({ expires_at, revoked_at: null }, settings.retention_days),
     },

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
+import type { ApiKeyRecord, ListedKey } from '../../lib/api-key.schema.ts';
 import { statusOf } from '../../lib/api-key.ts';
 import { newKeyId } from '../../lib/key-format.ts';
 import { createKey, lineage, listByOwner, rotateKey } from '../../lib/key-table.ts';
-import { BY_LINEAGE, BY_OWNER, type ListedKey } from '../../lib/table-layout.ts';
+import { BY_LINEAGE, BY_OWNER } from '../../lib/table-layout.ts';
 import { type Engine, startEngine } from './engine.ts';
 import { aKey, by, everything, HOUR, instant, NOW, rotating } from './keys.ts';
 

@@ -15,6 +15,8 @@ describe("the properties of the product's stack", () => {
       retentionDays: 90,
       eventRetentionDays: 400,
       logSampleRate: 0.1,
+      notifyDaysBefore: [14],
+      sweepIntervalMinutes: 60,
       manageApiGatewayAccount: false,
     });
   });
@@ -26,6 +28,8 @@ describe("the properties of the product's stack", () => {
         'rekey:keyPrefix': 'acme',
         'rekey:defaultLifetimeDays': '30',
         'rekey:maxLifetimeDays': 60,
+        'rekey:notifyDaysBefore': '30,14,3',
+        'rekey:sweepIntervalMinutes': '15',
         'rekey:allowNeverExpiring': 'true',
         'rekey:logSampleRate': '0.25',
         'rekey:alarmTopicArn': 'arn:aws:sns:eu-central-1:123456789012:operations',
@@ -35,13 +39,15 @@ describe("the properties of the product's stack", () => {
       keyPrefix: 'acme',
       defaultLifetimeDays: 30,
       maxLifetimeDays: 60,
+      notifyDaysBefore: [30, 14, 3],
+      sweepIntervalMinutes: 15,
       allowNeverExpiring: true,
       logSampleRate: 0.25,
       alarmTopicArn: 'arn:aws:sns:eu-central-1:123456789012:operations',
     });
   });
 
-  it.each([
+  it.each<[string, unknown, string]>([
     ['rekey:mode', 'prod', 'rekey:mode must be production or development'],
     ['rekey:keyPrefix', 'Acme', 'rekey:keyPrefix must be 2 to 12 lower-case letters'],
     ['rekey:keyPrefix', 'a', 'rekey:keyPrefix must be 2 to 12 lower-case letters'],
@@ -53,6 +59,16 @@ describe("the properties of the product's stack", () => {
     ['rekey:defaultLifetimeDays', '400', 'rekey:defaultLifetimeDays must not be above maxLifetimeDays'],
     ['rekey:logSampleRate', '1.5', 'rekey:logSampleRate must be a number from 0 to 1'],
     ['rekey:logSampleRate', 'some', 'rekey:logSampleRate must be a number from 0 to 1'],
+    ...['0', '366', '14,14', '1,2,3,4,5,6', 'soon', 14, []].map((value): [string, unknown, string] => [
+      'rekey:notifyDaysBefore',
+      value,
+      'rekey:notifyDaysBefore must be one to five different whole numbers of days from 1 to 365',
+    ]),
+    ...['0', '1441', '1.5', 'hourly'].map((value): [string, unknown, string] => [
+      'rekey:sweepIntervalMinutes',
+      value,
+      'rekey:sweepIntervalMinutes must be a whole number of minutes from 1 to 1440',
+    ]),
     ['rekey:maxLifetime', '10', 'rekey:maxLifetime is not a property of Rekey'],
   ])('%s=%s stops the synthesis with a sentence', (name, value, sentence) => {
     expect(() => read({ [name]: value })).toThrow(sentence);

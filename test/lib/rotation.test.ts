@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { ApiKeyRecord } from '../../lib/api-key.schema.ts';
 import { isValid } from '../../lib/api-key.ts';
+import { successorRecord } from '../../lib/new-key.ts';
 import { AlreadyRotated, InvalidRequest, KeyExpired, KeyRevoked, Problem } from '../../lib/problem.ts';
 import { decideRotation, type RotationRequest, type RotationSettings } from '../../lib/rotation.ts';
 import { missingScopes } from '../../lib/scope.ts';
@@ -20,6 +21,7 @@ const settings: RotationSettings = {
   max_lifetime_days: 365,
   allow_never_expiring: false,
   retention_days: 90,
+  notify_days_before: [14],
 };
 
 const record: ApiKeyRecord = {
@@ -42,6 +44,8 @@ const record: ApiKeyRecord = {
   root_key_id: ROOT,
   generation: 1,
   metadata: { team: 'a' },
+  notify_days_before: null,
+  swept_until: null,
   digest: 'a'.repeat(64),
   version: 3,
   ttl: 1,
@@ -63,7 +67,7 @@ const thrownBy = (decide: () => unknown): Problem | undefined => {
 describe('the rotated key', () => {
   it('keeps working for 24 hours, if nobody says otherwise', () => {
     const { old } = rotate();
-    expect(old).toEqual({ rotated_at: at(0), expires_at: at(DAY), ttl: (NOW + 91 * DAY) / 1000 });
+    expect(old).toMatchObject({ rotated_at: at(0), expires_at: at(DAY), ttl: (NOW + 91 * DAY) / 1000 });
     expect(isValid({ ...record, ...old }, NOW + DAY - 1)).toBe(true);
     expect(isValid({ ...record, ...old }, NOW + DAY)).toBe(false);
   });
@@ -120,6 +124,8 @@ describe('the successor', () => {
       root_key_id: ROOT,
       generation: 2,
       metadata: { team: 'a' },
+      notify_days_before: null,
+      swept_until: null,
       version: 1,
       ttl: (NOW + 120 * DAY) / 1000,
     });
@@ -279,5 +285,37 @@ describe('whatever the key and the request', () => {
       }
     });
     expect(record).toEqual(untouched);
+  });
+});
+
+describe('what is ahead after a rotation', () => {
+  it('is the end of the grace for the old key, however far it had come before', () => {
+    for (const swept_until of [null, at(-4 * DAY)]) {
+      expect(rotate({}, { swept_until }).old).toMatchObject({
+        swept_until: null,
+        due_shard: expect.stringMatching(/^key_\d$/),
+        next_action_at: at(DAY),
+      });
+    }
+  });
+
+  it('leaves what was done before an own end that stays', () => {
+    const { old } = rotate({ grace_period_hours: 720 }, { swept_until: at(-4 * DAY) });
+    expect(old).toMatchObject({ swept_until: at(-4 * DAY), next_action_at: record.expires_at });
+  });
+
+  it('is all of it for the successor, by the old key’s days of notice', () => {
+    const { successor } = rotate({}, { notify_days_before: [7, 2], swept_until: at(-4 * DAY) });
+    expect(successor).toMatchObject({ notify_days_before: [7, 2], swept_until: null });
+    const minted = { id: NEXT, digest: 'b'.repeat(64), hint: 'abcd', created_by: ROOT };
+    expect(successorRecord(successor, minted, settings, NOW)).toMatchObject({
+      ...minted,
+      due_shard: expect.stringMatching(/^key_\d$/),
+      next_action_at: at(23 * DAY),
+    });
+  });
+
+  it('is refused for a key whose end is recorded, also by a clock that lags', () => {
+    expect(thrownBy(() => rotate({}, { swept_until: record.expires_at }))).toBeInstanceOf(KeyExpired);
   });
 });

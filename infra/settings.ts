@@ -21,10 +21,15 @@ const notifyDays = z.preprocess(
   (value) =>
     typeof value === 'string' && /^\d{1,3}(?:,\d{1,3})*$/.test(value) ? value.split(',').map(Number) : value,
   z
-    .array(z.int(NOTIFY_FORM).min(1, NOTIFY_FORM).max(365, NOTIFY_FORM), NOTIFY_FORM)
-    .min(1, NOTIFY_FORM)
-    .max(5, NOTIFY_FORM)
-    .refine((days) => new Set(days).size === days.length, NOTIFY_FORM),
+    .array(z.number(), NOTIFY_FORM)
+    .refine(
+      (days) =>
+        days.length >= 1 &&
+        days.length <= 5 &&
+        new Set(days).size === days.length &&
+        days.every((day) => Number.isInteger(day) && day >= 1 && day <= 365),
+      NOTIFY_FORM,
+    ),
 );
 const INTERVAL_FORM = 'must be a whole number of minutes from 1 to 1440';
 const interval = z.preprocess(
@@ -44,6 +49,20 @@ const rate = z.preprocess(
     .max(1, 'must be a number from 0 to 1')
     .multipleOf(0.000001, 'must have at most 6 decimals'),
 );
+/** A list is text with commas on the command line, and may be a list in cdk.json. */
+const listOf = (pattern: RegExp, sentence: string) =>
+  z.preprocess(
+    (value) =>
+      typeof value === 'string'
+        ? value
+            .split(',')
+            .map((entry) => entry.trim())
+            .filter((entry) => entry !== '')
+        : value,
+    z
+      .array(z.string(sentence).regex(pattern, sentence), sentence)
+      .transform((values) => [...new Set(values)]),
+  );
 
 /** docs/deploying.md says what each one is for. */
 export const RekeySettings = z
@@ -59,9 +78,9 @@ export const RekeySettings = z
       allowNeverExpiring: flag.default(false),
       retentionDays: days.default(90),
       eventRetentionDays: days.default(400),
-      logSampleRate: rate.default(0.1),
       notifyDaysBefore: notifyDays.default([14]),
       sweepIntervalMinutes: interval.default(60),
+      logSampleRate: rate.default(0.1),
       alarmTopicArn: z
         .string('must be the ARN of an SNS topic')
         .regex(
@@ -69,6 +88,11 @@ export const RekeySettings = z
           'must be the ARN of an SNS topic',
         )
         .optional(),
+      eventBusAccountIds: listOf(/^\d{12}$/, 'must be account ids of 12 digits').default([]),
+      eventBusOrganizationIds: listOf(
+        /^o-[a-z0-9]{10,32}$/,
+        'must be ids of organizations, like o-a1b2c3d4e5',
+      ).default([]),
       manageApiGatewayAccount: flag.default(false),
     },
     { error: (issue) => (issue.code === 'unrecognized_keys' ? 'is not a property of Rekey' : undefined) },

@@ -73,3 +73,23 @@ export function logSampleRate(env: Variables = process.env): number {
 export function eventRetentionDays(env: Variables = process.env): number {
   return days(env, 'REKEY_EVENT_RETENTION_DAYS');
 }
+
+/** `REKEY_EVENT_BUS_NAME`: the bus that events go over. */
+export function eventBusName(env: Variables = process.env): string {
+  return read(
+    env,
+    'REKEY_EVENT_BUS_NAME',
+    /^[A-Za-z0-9_.:/-]{1,1600}$/,
+    'the name or the ARN of the event bus',
+  );
+}
+
+/** `REKEY_UNPUBLISHED_QUEUE_URL`: the queue of events that could not be published. */
+export function unpublishedQueueUrl(env: Variables = process.env): string {
+  return read(env, 'REKEY_UNPUBLISHED_QUEUE_URL', /^https?:\/\/\S{1,1000}$/, 'the URL of the queue');
+}
+
+/** `POWERTOOLS_SERVICE_NAME`: the stack, by which metrics of several are told apart. */
+export function serviceName(env: Variables = process.env): string {
+  return read(env, 'POWERTOOLS_SERVICE_NAME', /^[A-Za-z0-9-]{1,255}$/, 'the name of the stack');
+}

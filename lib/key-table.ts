@@ -289,7 +289,9 @@ export async function doWhatIsDue(
         if (!step) return 'nothing';
         const { changes, event } = step;
         const after = changed(record, changes);
-        const told = event && telling(event.type, after, origin, table, event);
+        // Ids of events sort by time, and what happens to a key one after the other must sort so.
+        const told =
+          event && telling(event.type, after, { ...origin, now: origin.now + events }, table, event);
         const outcome = await transact(table, [updating(record, after, table), ...(told ? [told] : [])]);
         return outcome instanceof ConditionFailed ? 'conflict' : { record: after, events: told ? 1 : 0 };
       },

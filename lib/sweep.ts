@@ -49,19 +49,24 @@ export async function sweepKeys(
       const record = await getKey(id, table);
       // An item that DynamoDB has tidied away can stay in the index for a moment.
       if (!record) return;
-      result.events += await doWhatIsDue(
+      const events = await doWhatIsDue(
         record,
         (seen) => decideDue(seen, settings, origin.now),
         origin,
         table,
       );
+      result.events += events;
       age();
     } catch (error) {
       if (error instanceof NotFound) return;
       // Not what is wrong with one key: it waits longer than it should, as many others may.
       if (error instanceof Unavailable) age();
       result.failed += 1;
-      if (result.failed <= MOST_FAILURES_LOGGED) logFailure('sweep_key_failed', error, { api_key_id: id });
+      if (result.failed <= MOST_FAILURES_LOGGED)
+        logFailure('sweep_key_failed', error, {
+          api_key_id: id,
+          ...(request_id && { request_id }),
+        });
     }
   };
 

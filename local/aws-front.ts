@@ -16,6 +16,8 @@ export interface Principal {
   policies: unknown[];
   /** Last part of the session's ARN in error messages; in Lambda the function's name. */
   sessionName?: string;
+  /** The process that has these credentials. */
+  process?: { invocationId: string | undefined; kill(): void };
 }
 
 /** A service of AWS that calls another one for its owner: EventBridge that sends to a queue. */

@@ -1,6 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from './clock.ts';
+import type { EventBridge } from './eventbridge/index.ts';
+import type { AsyncInvocations } from './lambda/async.ts';
 import { InvokeProblem, type LambdaService } from './lambda/service.ts';
 import { type Sqs, systemAttributes } from './sqs/index.ts';
 
@@ -37,10 +39,12 @@ export async function serveControl(options: {
   port: number;
   clock: Clock;
   lambda: LambdaService;
+  asynchronous: AsyncInvocations;
   sqs: Sqs;
+  eventBridge: EventBridge;
   afterMove(): Promise<void>;
 }): Promise<{ url: string; close(): Promise<void> }> {
-  const { clock, lambda, sqs, afterMove } = options;
+  const { clock, lambda, asynchronous, sqs, eventBridge, afterMove } = options;
   const time = () => ({
     now: new Date(clock.now()).toISOString(),
     advanced_seconds: clock.offsetMs() / 1000,
@@ -69,6 +73,7 @@ export async function serveControl(options: {
       await afterMove();
       return send(response, 200, time());
     }
+    if (route === 'GET /events') return send(response, 200, { events: eventBridge.seen() });
     if (route === 'GET /queues') {
       const depths = [...sqs.queues()].map(([name, queue]) => [name, queue.depth()]);
       return send(response, 200, Object.fromEntries(depths));
@@ -91,7 +96,7 @@ export async function serveControl(options: {
       return invoke(decodeURIComponent(invocation[1]!), request, response);
     throw new Refusal(
       404,
-      `there is no ${route} here; there are GET /health, GET and POST /clock, GET /queues, GET /queues/<name>, and Lambda’s Invoke`,
+      `there is no ${route} here; there are GET /health, GET and POST /clock, GET /queues, GET /queues/<name>, GET /events, and Lambda’s Invoke`,
     );
   }
 
@@ -100,12 +105,11 @@ export async function serveControl(options: {
     const payload = await readJson(request);
     const type = request.headers['x-amz-invocation-type'] ?? 'RequestResponse';
     if (type === 'DryRun') return send(response, 204, undefined);
-    const running = lambda.invoke(name, payload);
     if (type === 'Event') {
-      running.catch(() => undefined); // Nobody waits for it; the function's log has it.
+      asynchronous.accept(name, payload);
       return send(response, 202, undefined);
     }
-    const { payload: result, functionError } = await running;
+    const { payload: result, functionError } = await lambda.invoke(name, payload);
     send(response, 200, result, {
       'x-amz-executed-version': '$LATEST',
       ...(functionError !== undefined && { 'x-amz-function-error': functionError }),

@@ -10,9 +10,12 @@ import { serveControl } from './control.ts';
 import { startCustomResources } from './custom-resources.ts';
 import { checkDeployment, deploy } from './deployment.ts';
 import { describeTable } from './dynamodb/engine-client.ts';
-import { createTables, startEngine, sweepTtl } from './dynamodb/index.ts';
+import { createTables, openStreams, startEngine, sweepTtl } from './dynamodb/index.ts';
 import { dynamoDbService } from './dynamodb/service.ts';
+import { startEventSources } from './event-sources/index.ts';
+import { startEventBridge } from './eventbridge/index.ts';
 import { evaluatePolicies } from './iam.ts';
+import { openAsyncInvocations } from './lambda/async.ts';
 import { forgetLogs, startLambda } from './lambda/service.ts';
 import type { DeployedResource, WithoutEffect } from './resource.ts';
 import { startSqs } from './sqs/index.ts';
@@ -106,7 +109,8 @@ export async function startStack(options: {
   if (fresh) {
     log('--fresh: data, logs, clock and admin key of earlier starts are deleted');
     forgetLogs(stateDir);
-    for (const file of ['custom-resources.json', 'stack.json']) rmSync(join(stateDir, file), { force: true });
+    for (const file of ['custom-resources.json', 'stack.json', 'stream-positions.json'])
+      rmSync(join(stateDir, file), { force: true });
   }
   const clock = openClock({ stateDir, fresh });
   const logFile = (name: string) => (line: unknown) =>
@@ -126,7 +130,19 @@ export async function startStack(options: {
   // Each service of AWS that functions can reach plugs in here.
   const sqs = startSqs({ resources, stateDir, fresh, clock, ...world });
   running.defer(() => sqs.close());
-  const awsServices: AwsService[] = [dynamoDbService({ engine: engine.endpoint, ...world }), sqs];
+  const eventBridge = startEventBridge({
+    ...{ resources, stateDir, fresh, clock, sqs, ...world },
+    mayInvoke: (functionArn, ruleArn) => lambda.mayInvoke(functionArn, ruleArn),
+    invoke: (functionArn, payload) => asynchronous.accept(functionArn, payload),
+    log: logFile('eventbridge.log'),
+  });
+  running.defer(() => eventBridge.stop());
+  const streams = openStreams({ engine: engine.endpoint, clock, ...world });
+  const awsServices: AwsService[] = [
+    dynamoDbService({ engine: engine.endpoint, ...world, onWrite: streams.wake }),
+    sqs,
+    eventBridge,
+  ];
   const front = await startAwsFront({
     services: awsServices,
     principals: (accessKeyId) => lambda.principal(accessKeyId),
@@ -191,16 +207,54 @@ export async function startStack(options: {
     return served;
   });
   await customResources.cleanUp();
+
   sqs.connect();
+  const asynchronous = openAsyncInvocations({
+    resources,
+    stateDir,
+    fresh,
+    clock,
+    sqs,
+    ...lambda,
+    log: logFile('lambda.log'),
+  });
+  running.defer(() => asynchronous.stop());
+  asynchronous.start();
+  eventBridge.start();
+  const eventSources = await step('event sources', () =>
+    startEventSources({
+      resources,
+      lambda,
+      sqs,
+      streams,
+      clock,
+      stateDir,
+      ...world,
+      log: logFile('lambda.log'),
+    }),
+  );
+  running.defer(() => eventSources.stop());
 
   const tables = checked.resources.filter(({ type }) => type.startsWith('AWS::DynamoDB::'));
   const sweep = async (): Promise<void> => {
-    await sweepTtl({ endpoint: engine.endpoint, resources: tables, now: clock.now() });
+    await sweepTtl({
+      endpoint: engine.endpoint,
+      resources: tables,
+      now: clock.now(),
+      onExpiring: streams.expiring,
+    });
+    streams.wake();
   };
   const controlPort = port === 0 ? 0 : port + apiCount;
-  const control = await serveControl({ port: controlPort, clock, lambda, sqs, afterMove: sweep }).catch(
-    portProblem(controlPort),
-  );
+  const control = await serveControl({
+    port: controlPort,
+    clock,
+    lambda,
+    asynchronous,
+    sqs,
+    eventBridge,
+    afterMove: sweep,
+  }).catch(portProblem(controlPort));
   running.defer(() => control.close());
   const sweeper = setInterval(() => {
     sweep().catch((error: Error) => logFile('dynamodb-engine.log')(`TTL sweep: ${error.message}`));

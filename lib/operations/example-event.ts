@@ -99,7 +99,7 @@ export const exampleEvents: Record<EventType, Event> = {
   ),
   'api_key.expiring': keyEvent('api_key.expiring', exampleKey, bySystem('sweep-keys', NOTICED), {
     id: idAt(NOTICED),
-    data: { days_left: 14 },
+    data: { days_left: 14, notify_days_before: 14 },
   }),
   'api_key.expired': keyEvent('api_key.expired', exampleRotatedKey, bySystem('sweep-keys', ENDED), {
     id: idAt(ENDED),

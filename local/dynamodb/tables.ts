@@ -1,4 +1,5 @@
 import {
+  type AttributeValue,
   CreateTableCommand,
   DeleteItemCommand,
   DeleteTableCommand,
@@ -149,9 +150,10 @@ function definition(name: string, wanted: TableProperties) {
     KeySchema: wanted.KeySchema,
     GlobalSecondaryIndexes: indexes(wanted.GlobalSecondaryIndexes),
     LocalSecondaryIndexes: indexes(wanted.LocalSecondaryIndexes),
-    ...(wanted.StreamSpecification
-      ? { StreamSpecification: { StreamEnabled: true, ...wanted.StreamSpecification } }
-      : {}),
+    // Whatever the template's view: only with both images a write that changes nothing can be told from others.
+    ...(wanted.StreamSpecification && {
+      StreamSpecification: { StreamEnabled: true, StreamViewType: 'NEW_AND_OLD_IMAGES' as const },
+    }),
   };
 }
 
@@ -210,6 +212,8 @@ export async function sweepTtl(o: {
   endpoint: string;
   resources: DeployedResource[];
   now: number;
+  /** Told before each delete, and after one that did not happen. */
+  onExpiring?(tableName: string, key: Record<string, AttributeValue>, isExpiring: boolean): void;
 }): Promise<number> {
   const client = engineClient(o.endpoint);
   const seconds = Math.floor(o.now / 1000);
@@ -243,6 +247,7 @@ export async function sweepTtl(o: {
     );
     for await (const { Items: items = [] } of pages) {
       for (const Key of items) {
+        o.onExpiring?.(resource.ref, Key, true);
         try {
           await client.send(
             new DeleteItemCommand({
@@ -255,6 +260,7 @@ export async function sweepTtl(o: {
           );
           deleted += 1;
         } catch (error) {
+          o.onExpiring?.(resource.ref, Key, false);
           if ((error as Error).name !== 'ConditionalCheckFailedException') throw error;
         }
       }

@@ -39,6 +39,7 @@ export function openJournal(path: string): Journal & { earlier: Map<string, Mess
 
   let file = rewrite();
   let bytes = 0;
+  let isClosed = false;
   function rewrite(): number {
     const temporary = `${path}.tmp`;
     const made = openSync(temporary, 'w', 0o600);
@@ -48,6 +49,7 @@ export function openJournal(path: string): Journal & { earlier: Map<string, Mess
     return made;
   }
   const write = (entry: Entry): void => {
+    if (isClosed) return;
     bytes += writeSync(file, `${JSON.stringify(entry)}\n`);
     if (bytes < REWRITE_AFTER_BYTES) return;
     closeSync(file);
@@ -64,6 +66,9 @@ export function openJournal(path: string): Journal & { earlier: Map<string, Mess
       of(queue).delete(id);
       write([queue, id]);
     },
-    close: () => closeSync(file),
+    close() {
+      isClosed = true;
+      closeSync(file);
+    },
   };
 }

@@ -59,6 +59,7 @@ const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
     readRoutes: async (apiId, hash) => (apiId === API_ID && hash === HASH ? ROUTES : undefined),
     now: () => NOW,
     prefix: 'rk',
+    service: 'Rekey',
     log: (line) => (Object.hasOwn(line, '_aws') ? metrics : lines).push(line),
     sampled: () => true,
   };
@@ -220,7 +221,7 @@ describe('what is not authenticated is Unauthorized, and API Gateway answers 401
     ],
   ])('a key that is %s', async (_, state, code) => {
     const { lines, metrics } = await refused(authorizer(state));
-    expect(metrics).toEqual([expect.objectContaining({ reason: code, Refused: 1 })]);
+    expect(metrics).toEqual([expect.objectContaining({ reason: code, requests_refused: 1 })]);
     expect(lines).toEqual([
       expect.objectContaining({ event: 'refused', code, key_id: id, request_id: 'request-1' }),
     ]);
@@ -400,7 +401,7 @@ describe('anything unexpected', () => {
     breakIt(a);
     a.dependencies.sampled = () => false;
     await expect(a.ask()).rejects.toThrow(/^The authorizer could not decide$/);
-    expect(a.metrics).toEqual([expect.objectContaining({ reason: 'error', Refused: 1 })]);
+    expect(a.metrics).toEqual([expect.objectContaining({ reason: 'error', requests_refused: 1 })]);
     expect(a.lines).toEqual([
       expect.objectContaining({
         level: 'error',
@@ -452,11 +453,16 @@ describe('refusals', () => {
       _aws: {
         Timestamp: NOW,
         CloudWatchMetrics: [
-          { Namespace: 'Rekey', Dimensions: [['reason']], Metrics: [{ Name: 'Refused', Unit: 'Count' }] },
+          {
+            Namespace: 'Rekey',
+            Dimensions: [['service'], ['service', 'reason']],
+            Metrics: [{ Name: 'requests_refused', Unit: 'Count' }],
+          },
         ],
       },
+      service: 'Rekey',
       reason: 'revoked',
-      Refused: 1,
+      requests_refused: 1,
     });
   });
 

@@ -126,6 +126,10 @@ describe('noting the first use', () => {
     root_key_id: { S: ID },
     generation: { N: '0' },
     metadata: { M: { ticket: { S: 'OPS-1' } } },
+    notify_days_before: { L: [{ N: '30' }, { N: '3' }] },
+    swept_until: { NULL: true },
+    due_shard: { S: 'key_3' },
+    next_action_at: { S: '2026-12-10T12:00:00.000Z' },
     version: { N: '3' },
     ttl: { N: '1800000000' },
   };
@@ -182,6 +186,7 @@ describe('noting the first use', () => {
       first_used_at: AT,
       generation: 0,
       metadata: { ticket: 'OPS-1' },
+      notify_days_before: [30, 3],
     });
   });
 

@@ -265,7 +265,7 @@ describe('who may use a queue', () => {
     await client.send(new SendMessageBatchCommand({ QueueUrl, Entries: [{ Id: 'a', MessageBody: 'x' }] }));
     await expect(receive()).rejects.toMatchObject({
       name: 'AccessDeniedException',
-      message: expect.stringContaining('sqs:ReceiveMessage on resource: ' + arn),
+      message: expect.stringContaining(`sqs:ReceiveMessage on resource: ${arn}`),
     });
     await expect(send('x', { QueueUrl: dead.ref })).rejects.toMatchObject({ name: 'AccessDeniedException' });
   });

@@ -185,7 +185,12 @@ export class RekeyStack extends Stack {
     }
 
     apiAlarms(monitoring, { authorizer, api, table });
-    new Sweep(this, 'Sweep', { sweepKeys, intervalMinutes: settings.sweepIntervalMinutes, monitoring });
+    new Sweep(this, 'Sweep', {
+      sweepKeys,
+      bus,
+      intervalMinutes: settings.sweepIntervalMinutes,
+      monitoring,
+    });
     monitoring.makeDashboard();
 
     if (settings.manageApiGatewayAccount) apiGatewayAccount(this, api);

@@ -14,6 +14,7 @@ import { createTables, openStreams, startEngine, sweepTtl } from './dynamodb/ind
 import { dynamoDbService } from './dynamodb/service.ts';
 import { startEventSources } from './event-sources/index.ts';
 import { startEventBridge } from './eventbridge/index.ts';
+import { openFaults } from './faults.ts';
 import { evaluatePolicies } from './iam.ts';
 import { openAsyncInvocations } from './lambda/async.ts';
 import { forgetLogs, startLambda } from './lambda/service.ts';
@@ -143,8 +144,10 @@ export async function startStack(options: {
     sqs,
     eventBridge,
   ];
+  const faults = openFaults(() => clock.now());
   const front = await startAwsFront({
     services: awsServices,
+    intercept: faults.intercept,
     principals: (accessKeyId) => lambda.principal(accessKeyId),
     now: () => clock.now(),
     ...world,
@@ -253,6 +256,8 @@ export async function startStack(options: {
     asynchronous,
     sqs,
     eventBridge,
+    faults,
+    resources,
     afterMove: sweep,
   }).catch(portProblem(controlPort));
   running.defer(() => control.close());

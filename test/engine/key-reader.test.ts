@@ -37,7 +37,7 @@ afterAll(() => engine?.close());
 /** A new key in the table, as the SDK writes it. */
 const storedKey = async () => {
   const id = newKeyId(Date.now());
-  const { key, digest } = mintKey({ prefix: 'rk', service: 'Rekey', environment: 'live', id });
+  const { key, digest } = mintKey({ prefix: 'rk', environment: 'live', id });
   const expires_at = new Date(Date.now() + 60_000).toISOString();
   const record: ApiKeyRecord = aKey({ id, digest, expires_at, scopes: ['orders:read'] });
   await engine.table.client.send(
@@ -72,6 +72,7 @@ const ask = (text: string, method = 'GET') =>
     readRoutes: createRouteReader({ table, call }),
     now: Date.now,
     prefix: 'rk',
+    service: 'Rekey',
     log: () => {},
     sampled: () => true,
   });
@@ -165,7 +166,7 @@ describe('the authorizer on a real table', () => {
 
   it('refuses a stranger’s key that has this stack’s form', async () => {
     const { id } = await storedKey();
-    const forged = mintKey({ prefix: 'rk', service: 'Rekey', environment: 'live', id });
+    const forged = mintKey({ prefix: 'rk', environment: 'live', id });
     await expect(ask(forged.key.reveal())).rejects.toThrow(/^Unauthorized$/);
   });
 });

@@ -149,7 +149,7 @@ describe('the functions', () => {
       RotateKey: and(prefix, lifetimes, retention, schedule),
       RevokeKey: and(retention),
       ListLineage: and(),
-      SweepKeys: and(schedule, metrics),
+      SweepKeys: and(schedule, metrics, ['REKEY_EVENT_BUS_NAME']),
       VerifyKey: and(prefix),
       PublishEvents: [...metrics, 'REKEY_EVENT_BUS_NAME', 'REKEY_UNPUBLISHED_QUEUE_URL'],
       ListKeyEvents: and(),

@@ -6,6 +6,7 @@ import { listEvents } from './list-events.ts';
 import { listKeyEvents } from './list-key-events.ts';
 import { listKeys } from './list-keys.ts';
 import { listLineage } from './list-lineage.ts';
+import { replayEvents } from './replay-events.ts';
 import { revokeKey } from './revoke-key.ts';
 import { rotateKey } from './rotate-key.ts';
 import { updateKey } from './update-key.ts';
@@ -24,4 +25,5 @@ export const operations: readonly Operation[] = [
   listKeyEvents,
   listEvents,
   listEventTypes,
+  replayEvents,
 ];

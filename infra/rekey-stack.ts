@@ -190,7 +190,10 @@ export class RekeyStack extends Stack {
       if (!own)
         throw new Error(`Operation ${operation.name} has no role: say in rekey-stack.ts what it may do`);
       const handler = lambda(operation.name, operation.summary, own);
-      api.addRoute(`${operation.method} ${operation.path}`, { scopes: [operation.scope], handler });
+      api.addRoute(
+        `${operation.method} ${operation.path}`,
+        operation.authenticated ? { authenticated: true, handler } : { scopes: [operation.scope], handler },
+      );
     }
 
     apiAlarms(monitoring, { authorizer, api, table });
@@ -226,6 +229,12 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
   const mint = itemAccess(table, ['GetItem', 'PutItem'], ['idempotency_*', 'key_*']);
   const record = eventRecording(table);
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
+  // Not by attributes: its transaction puts a whole key.
+  const rotation: Needs = {
+    settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
+    access: [mint, change(), record],
+  };
+  const revocation: Needs = { settings: ['retention'], access: [read, change(REVOCATION), record] };
   return {
     'create-key': {
       settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
@@ -233,16 +242,15 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
     },
     'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER), signCursors] },
     'get-key': { settings: [], access: [read] },
+    'get-self': { settings: [], access: [read] },
     'update-key': {
       settings: ['lifetimes', 'retention', 'schedule'],
       access: [read, change(CHANGE), record],
     },
-    // Not by attributes: its transaction puts a whole key.
-    'rotate-key': {
-      settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
-      access: [mint, change(), record],
-    },
-    'revoke-key': { settings: ['retention'], access: [read, change(REVOCATION), record] },
+    'rotate-key': rotation,
+    'rotate-self': rotation,
+    'revoke-key': revocation,
+    'revoke-self': revocation,
     'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE), signCursors] },
     'verify-key': {
       settings: ['prefix'],

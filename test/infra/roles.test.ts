@@ -108,6 +108,9 @@ const access: Record<string, string[]> = {
   ],
   RotateKey: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
   RevokeKey: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
+  GetSelf: ['GetItem on table of key_*'],
+  RotateSelf: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
+  RevokeSelf: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
   ListLineage: ['GetItem on table of key_*', 'Query on table/index/by_lineage', cursors],
   SweepKeys: [
     'Query on table/index/by_due',

@@ -15,6 +15,7 @@ const ROUTES: RouteScopes = {
   'GET /orders/{id}': ['orders:read'],
   'POST /orders/{id}/refund': ['orders:refund', 'orders:write'],
   'GET /health': [],
+  'GET /whoami': [[]],
 };
 const HASH = routesHash(ROUTES);
 
@@ -125,6 +126,13 @@ describe('a valid key', () => {
 
   it('works in the grace period of its rotation', async () => {
     expect(effectOf(await authorizer(facts({ rotated_at: '2026-11-24T11:00:00.000Z' })).ask())).toBe('Allow');
+  });
+
+  it('needs no scope where any valid key will do', async () => {
+    const { ask } = authorizer(facts({ scopes: ['other:thing'] }));
+    expect(effectOf(await ask({ resource: '/whoami' }))).toBe('Allow');
+    const revoked = authorizer(facts({ revoked_at: '2026-11-24T11:00:00.000Z' }));
+    await expect(revoked.ask({ resource: '/whoami' })).rejects.toThrow('Unauthorized');
   });
 
   it('needs no scope where the route is declared without', async () => {

@@ -199,9 +199,9 @@ describe('POST /events/replay', () => {
   const replay = (body: object, key = admin) => management('POST', '/events/replay', { key, body });
   const onTheBus = async (id: string) => {
     const { events } = (await (await fetch(`${stack?.control}/events`)).json()) as {
-      events: { detail: { id: string } }[];
+      events: { event: { detail: { id: string } } }[];
     };
-    return events.filter(({ detail }) => detail.id === id);
+    return events.map(({ event }) => event.detail).filter((detail) => detail.id === id);
   };
 
   it('puts the stored event on the bus again, with its old id and as it was recorded', async () => {
@@ -215,7 +215,7 @@ describe('POST /events/replay', () => {
       body: { replayed: 1, not_replayed: [], next_cursor: null },
     });
     const seen = await onTheBus(event!.id);
-    expect(seen.map(({ detail }) => detail)).toEqual([event, event]);
+    expect(seen).toEqual([event, event]);
     expect((await replay({ ...range, owner_id, types: ['api_key.expired'] })).body.replayed).toBe(0);
   });
 
@@ -227,8 +227,14 @@ describe('POST /events/replay', () => {
       return [status, body.type?.split(':').at(-1)];
     };
     expect(await asking({})).toEqual([403, 'owner_forbidden']);
-    expect(await asking({ owner_access: 'any', environment: 'test' })).toEqual([403, 'environment_forbidden']);
-    expect(await asking({ owner_access: 'any', scopes: ['api-keys:read'] })).toEqual([403, 'insufficient_scope']);
+    expect(await asking({ owner_access: 'any', environment: 'test' })).toEqual([
+      403,
+      'environment_forbidden',
+    ]);
+    expect(await asking({ owner_access: 'any', scopes: ['api-keys:read'] })).toEqual([
+      403,
+      'insufficient_scope',
+    ]);
     expect(await asking({ owner_access: 'any' })).toEqual([200, undefined]);
   });
 
@@ -239,7 +245,10 @@ describe('POST /events/replay', () => {
     { from: '2026-01-01T00:00:00Z', to: '2026-01-02T00:00:00Z', types: [] },
     { from: '2026-01-01T00:00:00Z', to: '2026-01-02T00:00:00Z', types: ['api_key.*'] },
   ])('refuses %j', async (body) => {
-    expect(await replay(body)).toMatchObject({ status: 400, body: { type: 'urn:rekey:problem:invalid_request' } });
+    expect(await replay(body)).toMatchObject({
+      status: 400,
+      body: { type: 'urn:rekey:problem:invalid_request' },
+    });
   });
 });
 

@@ -11,11 +11,19 @@ import {
   Table,
   TableEncryption,
 } from 'aws-cdk-lib/aws-dynamodb';
-import { ManagedPolicy, type PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import type { EventBus } from 'aws-cdk-lib/aws-events';
+import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { operations } from '../lib/operations/index.ts';
-import { BY_DUE, BY_LINEAGE, BY_OWNER, EVENTS_BY_OWNER, tableLayout } from '../lib/table-layout.ts';
+import {
+  BY_DUE,
+  BY_LINEAGE,
+  BY_OWNER,
+  EVENTS_BY_DAY,
+  EVENTS_BY_OWNER,
+  tableLayout,
+} from '../lib/table-layout.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
 import { Monitoring } from './monitoring.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
@@ -29,7 +37,7 @@ export interface RekeyStackProps extends StackProps {
 }
 
 /** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
-type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule' | 'sampling';
+type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule' | 'sampling' | 'bus';
 
 /** What a function needs. */
 interface Needs {
@@ -96,6 +104,7 @@ export class RekeyStack extends Stack {
       },
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
       schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(',') },
+      bus: { REKEY_EVENT_BUS_NAME: bus.eventBusName },
       // Not String(): it writes a small number as 1e-6.
       sampling: { REKEY_LOG_SAMPLE_RATE: settings.logSampleRate.toFixed(6) },
     };
@@ -175,7 +184,7 @@ export class RekeyStack extends Stack {
       description: 'The management API of Rekey',
       ...logs,
     });
-    const needs = operationNeeds(table);
+    const needs = operationNeeds(table, bus);
     for (const operation of operations) {
       const own = needs[operation.name];
       if (!own)
@@ -212,7 +221,7 @@ export class RekeyStack extends Stack {
 }
 
 /** What the role of each operation may do with the table, and no more; docs/storage.md says why. */
-function operationNeeds(table: Table): Record<string, Needs> {
+function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
   const read = itemAccess(table, ['GetItem'], ['key_*']);
   // Only what it names: whoever takes over the function that renames keys cannot replace a secret.
   const change = (attributes?: string[]) => itemAccess(table, ['UpdateItem'], ['key_*'], attributes);
@@ -253,6 +262,14 @@ function operationNeeds(table: Table): Record<string, Needs> {
     },
     'list-events': { settings: [], access: [indexAccess(table, EVENTS_BY_OWNER), signCursors] },
     'list-event-types': { settings: [], access: [] },
+    'replay-events': {
+      settings: ['bus'],
+      access: [
+        indexAccess(table, EVENTS_BY_DAY),
+        signCursors,
+        new PolicyStatement({ actions: ['events:PutEvents'], resources: [bus.eventBusArn] }),
+      ],
+    },
   };
 }
 

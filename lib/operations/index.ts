@@ -7,6 +7,7 @@ import { listEvents } from './list-events.ts';
 import { listKeyEvents } from './list-key-events.ts';
 import { listKeys } from './list-keys.ts';
 import { listLineage } from './list-lineage.ts';
+import { replayEvents } from './replay-events.ts';
 import { revokeKey } from './revoke-key.ts';
 import { revokeSelf } from './revoke-self.ts';
 import { rotateKey } from './rotate-key.ts';
@@ -30,4 +31,5 @@ export const operations: readonly Operation[] = [
   listKeyEvents,
   listEvents,
   listEventTypes,
+  replayEvents,
 ];

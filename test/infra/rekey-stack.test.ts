@@ -158,6 +158,7 @@ describe('the functions', () => {
       ListKeyEvents: and(),
       ListEvents: and(),
       ListEventTypes: and(),
+      ReplayEvents: and(['REKEY_EVENT_BUS_NAME']),
     });
   });
 

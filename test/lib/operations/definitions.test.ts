@@ -30,6 +30,7 @@ describe('the operations', () => {
       'list-key-events: GET /api-keys/{id}/events api-keys:read',
       'list-events: GET /events api-keys:read',
       'list-event-types: GET /event-types api-keys:read',
+      'replay-events: POST /events/replay events:replay',
     ]);
     for (const { scope, authenticated } of operations)
       expect(scope === undefined ? authenticated : isRequirement(scope)).toBe(true);

@@ -1,6 +1,6 @@
 import type { PolicyDocument, Statement } from 'aws-lambda';
 import type { RouteScopes } from './routes.ts';
-import { missingScopes } from './scope.ts';
+import { isAnyOf, missingScopes, type Wanted } from './scope.ts';
 
 /** https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html */
 const LONGEST_RESOURCE = 512;
@@ -48,8 +48,16 @@ interface Route {
   /** As declared: `ANY /orders/{id}`. */
   name: string;
   path: Part[];
-  required: string[];
+  required: Wanted;
 }
+
+/** What a key must hold for a route, in each way that there is. */
+const alternativesOf = (required: Wanted): readonly (readonly string[])[] =>
+  isAnyOf(required) ? required : [required as readonly string[]];
+
+/** Whether every key that holds one of these also holds what is wanted. */
+const implies = (held: Wanted, wanted: Wanted): boolean =>
+  alternativesOf(held).every((scopes) => missingScopes(scopes, wanted).length === 0);
 
 /** What has to be refused explicitly, once `over` is allowed and `route` is not. */
 interface Overlap {
@@ -311,7 +319,7 @@ const layerOf = (methods: string[], routes: Route[]): Layer => {
       const over = allows[index] as Part[][];
       return routes.flatMap((other, at): Overlap[] => {
         // Refused while this one is allowed? Not if it needs nothing that this one does not.
-        if (missingScopes(route.required, other.required).length === 0) return [];
+        if (implies(route.required, other.required)) return [];
         const met = over.flatMap((resource) => shared(routes, resource, other, decidedBy));
         return met.length === 0 ? [] : [{ route: at, ways: waysToRefuse(routes, over, other, met) }];
       });
@@ -452,18 +460,19 @@ const acrossMethods = (layers: readonly Layer[], shares: readonly Share[]) => {
 /** The resources, from the method on, that a key with these scopes is allowed and refused. */
 const resourcesFor = (table: RouteScopes, scopes: readonly string[]) => {
   const holds = new Map<string, boolean>();
-  const holdsAll = (required: readonly string[]) =>
-    required.length > 0 &&
-    required.every((scope) => {
-      const known = holds.get(scope) ?? missingScopes(scopes, [scope]).length === 0;
-      holds.set(scope, known);
-      return known;
-    });
+  const holdsOne = (scope: string): boolean => {
+    const known = holds.get(scope) ?? missingScopes(scopes, [scope]).length === 0;
+    holds.set(scope, known);
+    return known;
+  };
+  // A public route has no authorizer, so no policy speaks of it.
+  const mayCall = (required: Wanted): boolean =>
+    required.length > 0 && alternativesOf(required).some((all) => all.every(holdsOne));
   const clashes: PolicyClash[] = [];
   const layers = analysed(table);
 
   const shares = layers.map(({ methods, routes, allows, overlaps, guards, coveredBy }): Share => {
-    const allowed = routes.map(({ required }) => holdsAll(required));
+    const allowed = routes.map(({ required }) => mayCall(required));
     const refusesNone = ({ refuses }: { refuses: number[] }) => !refuses.some((index) => allowed[index]);
     const allow: Part[][] = [];
     const deny: Part[][] = [];
@@ -489,7 +498,7 @@ const resourcesFor = (table: RouteScopes, scopes: readonly string[]) => {
   });
 
   const { allow, deny } = acrossMethods(layers, shares);
-  if (holdsAll(table['$connect'] ?? [])) allow.push('$connect');
+  if (mayCall(table['$connect'] ?? [])) allow.push('$connect');
   return { allow, deny, clashes };
 };
 
@@ -561,8 +570,10 @@ export function findClashes(
             Route,
           ];
           // A key that may call these two and not the third.
-          const held = [...over.required, ...allowed.required];
-          if (missingScopes(held, refused.required).length === 0) continue;
+          const held = alternativesOf(over.required).flatMap((one) =>
+            alternativesOf(allowed.required).map((other) => [...one, ...other]),
+          );
+          if (implies(held, refused.required)) continue;
           const clash = clashOf(refused, allowed);
           found.set(clash.message, clash);
         }

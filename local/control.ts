@@ -96,9 +96,13 @@ export async function serveControl(options: {
         })),
       });
     }
+    const wanted = new URL(request.url ?? '/', 'http://127.0.0.1').searchParams.get('function');
+    const name = wanted === null ? undefined : functionNamed(wanted, resources);
+    if (route === 'DELETE /processes') {
+      for (const each of name === undefined ? lambda.names() : [name]) lambda.cool(each);
+      return send(response, 204, undefined);
+    }
     if (route === 'GET /calls') {
-      const wanted = new URL(request.url ?? '/', 'http://127.0.0.1').searchParams.get('function');
-      const name = wanted === null ? undefined : functionNamed(wanted, resources);
       const calls = faults.calls().filter((call) => name === undefined || call.function === name);
       return send(response, 200, { calls });
     }
@@ -121,7 +125,7 @@ export async function serveControl(options: {
       return invoke(decodeURIComponent(invocation[1]!), request, response);
     throw new Refusal(
       404,
-      `there is no ${route} here; there are GET /health, GET and POST /clock, GET /queues, GET /queues/<name>, GET /events, GET and DELETE /calls, GET, POST and DELETE /faults, and Lambda’s Invoke`,
+      `there is no ${route} here; there are GET /health, GET and POST /clock, GET /queues, GET /queues/<name>, GET /events, GET and DELETE /calls, GET, POST and DELETE /faults, DELETE /processes, and Lambda’s Invoke`,
     );
   }
 

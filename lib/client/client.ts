@@ -47,6 +47,10 @@ const AGAIN_AFTER = 30;
 
 /** Of making a successor that other processes make as well. */
 const MOST_TRIES = 5;
+/** Milliseconds before the second try at most; twice that before the next, and so on. */
+const FIRST_PAUSE = 200;
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 type Input = Parameters<typeof fetch>[0];
 
@@ -155,6 +159,7 @@ export function createRekeyClient({
       stored = await store.read();
       if (stored.key !== key && stored.key !== seen.key && (await adopt(stored.key))) return;
       if (typeof key !== 'string') throw key;
+      await sleep(Math.random() * FIRST_PAUSE * 2 ** (tries - 1));
     }
     throw new Error('other processes made new keys all the time');
   };

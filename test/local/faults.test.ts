@@ -21,7 +21,7 @@ const HANDLER = `
     };
     try {
       for (const step of steps) await does[step]();
-      return { ok: true };
+      return { ok: true, ...(steps.length === 0 && { pid: process.pid }) };
     } catch (error) {
       return { name: error.name, status: error.$metadata?.httpStatusCode, reasons: error.CancellationReasons };
     }
@@ -194,6 +194,14 @@ describe('a fault on demand', () => {
     const { status, body } = await control('POST', '/faults', asked);
     expect(status).toBe(400);
     expect(body.message).toMatch(message);
+  });
+
+  it('may be for a cold start, which can be asked for', async () => {
+    const pid = async () => (await invoke({ name: 'p', steps: [] })).pid;
+    const first = await pid();
+    expect(await pid()).toBe(first);
+    expect((await control('DELETE', '/processes?function=write-item')).status).toBe(204);
+    expect(await pid()).not.toBe(first);
   });
 
   it('is for the function of exactly that name, where another one ends so', async () => {

@@ -63,6 +63,10 @@ const CHANGE = [
   ...['expires_at', 'metadata', 'name', 'notify_days_before', 'scopes'],
 ];
 const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
+const CANCELLATION = [
+  ...[...KEY_STATE, ...DUE, 'swept_until', 'expires_at', 'revoked_reason'],
+  ...['before_rotation', 'next_generation', 'rotated_at', 'successor_key_id'],
+];
 const SWEEP = [...KEY_STATE, ...DUE, 'swept_until'];
 
 /**
@@ -248,6 +252,10 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
       access: [read, change(CHANGE), record],
     },
     'rotate-key': rotation,
+    'cancel-rotation': {
+      settings: ['lifetimes', 'retention', 'schedule'],
+      access: [read, change(CANCELLATION), record],
+    },
     'rotate-self': rotation,
     'revoke-key': revocation,
     'revoke-self': revocation,

@@ -1,3 +1,4 @@
+import { cancelRotation } from './cancel-rotation.ts';
 import { createKey } from './create-key.ts';
 import type { Operation } from './definition.ts';
 import { getKey } from './get-key.ts';
@@ -22,6 +23,7 @@ export const operations: readonly Operation[] = [
   getKey,
   updateKey,
   rotateKey,
+  cancelRotation,
   revokeKey,
   listLineage,
   verifyKey,

@@ -148,6 +148,7 @@ describe('the functions', () => {
       GetSelf: and(),
       UpdateKey: and(lifetimes, retention, schedule),
       RotateKey: and(prefix, lifetimes, retention, schedule),
+      CancelRotation: and(lifetimes, retention, schedule),
       RotateSelf: and(prefix, lifetimes, retention, schedule),
       RevokeKey: and(retention),
       RevokeSelf: and(retention),

@@ -107,6 +107,13 @@ const access: Record<string, string[]> = {
     recording,
   ],
   RotateKey: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
+  CancelRotation: [
+    'GetItem on table of key_*',
+    naming(
+      `${due} swept_until expires_at revoked_reason before_rotation next_generation rotated_at successor_key_id`,
+    ),
+    recording,
+  ],
   RevokeKey: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
   GetSelf: ['GetItem on table of key_*'],
   RotateSelf: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],

@@ -20,6 +20,7 @@ describe('the operations', () => {
       'get-key: GET /api-keys/{id} api-keys:read',
       'update-key: PATCH /api-keys/{id} api-keys:update',
       'rotate-key: POST /api-keys/{id}/rotate api-keys:rotate',
+      'cancel-rotation: POST /api-keys/{id}/rotate/cancel api-keys:rotate',
       'revoke-key: POST /api-keys/{id}/revoke api-keys:revoke',
       'list-lineage: GET /api-keys/{id}/lineage api-keys:read',
       'verify-key: POST /api-keys/verify api-keys:verify',

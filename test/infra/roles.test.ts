@@ -216,7 +216,7 @@ describe('the roles', () => {
     const resources = resourcesOf(templates.rekey);
     expect(Object.keys(statementsByFunction(resources)).toSorted()).toEqual(Object.keys(access).toSorted());
     expect(ofType(resources, 'AWS::IAM::Role')).toHaveLength(Object.keys(access).length);
-    expect(Object.keys(access)).toHaveLength(operations.length + 4);
+    expect(Object.keys(access)).toHaveLength(operations.length + 5);
   });
 
   it('of the Orders example may write logs and traces, and know nothing of the table', () => {

@@ -1,21 +1,22 @@
 import type { APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
 import { authorize } from '../lib/authorizer.ts';
-import { withMetric } from '../lib/authorizer-metrics.ts';
 import { createDynamoDbCall } from '../lib/dynamodb-http.ts';
-import { eventRetentionDays, keyPrefix, metricsSettings, tableName } from '../lib/environment.ts';
+import { eventRetentionDays, keyPrefix, logSampleRate, serviceName, tableName } from '../lib/environment.ts';
 import { createKeyReader } from '../lib/key-reader.ts';
 import { createRouteReader } from '../lib/route-reader.ts';
 
 const call = createDynamoDbCall();
 const table = tableName();
-const metrics = metricsSettings();
+const sampleRate = logSampleRate();
 
 const dependencies = {
   reader: createKeyReader({ table, call, eventRetentionDays: eventRetentionDays() }),
   readRoutes: createRouteReader({ table, call }),
   now: Date.now,
   prefix: keyPrefix(),
-  log: (line: Record<string, unknown>) => console.log(JSON.stringify(withMetric(line, metrics, Date.now()))),
+  service: serviceName(),
+  sampled: () => Math.random() < sampleRate,
+  log: (line: Record<string, unknown>) => console.log(JSON.stringify(line)),
 };
 
 export const handler = (event: APIGatewayRequestAuthorizerEvent) => authorize(event, dependencies);

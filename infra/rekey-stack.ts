@@ -11,11 +11,19 @@ import {
   Table,
   TableEncryption,
 } from 'aws-cdk-lib/aws-dynamodb';
-import { ManagedPolicy, type PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import type { EventBus } from 'aws-cdk-lib/aws-events';
+import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { operations } from '../lib/operations/index.ts';
-import { BY_DUE, BY_LINEAGE, BY_OWNER, EVENTS_BY_OWNER, tableLayout } from '../lib/table-layout.ts';
+import {
+  BY_DUE,
+  BY_LINEAGE,
+  BY_OWNER,
+  EVENTS_BY_DAY,
+  EVENTS_BY_OWNER,
+  tableLayout,
+} from '../lib/table-layout.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
 import { Monitoring } from './monitoring.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
@@ -29,7 +37,7 @@ export interface RekeyStackProps extends StackProps {
 }
 
 /** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
-type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule';
+type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule' | 'sampling' | 'bus';
 
 /** What a function needs. */
 interface Needs {
@@ -55,6 +63,10 @@ const CHANGE = [
   ...['expires_at', 'metadata', 'name', 'notify_days_before', 'scopes'],
 ];
 const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
+const CANCELLATION = [
+  ...[...KEY_STATE, ...DUE, 'swept_until', 'expires_at', 'revoked_reason'],
+  ...['before_rotation', 'next_generation', 'rotated_at', 'successor_key_id'],
+];
 const SWEEP = [...KEY_STATE, ...DUE, 'swept_until'];
 
 /**
@@ -96,6 +108,9 @@ export class RekeyStack extends Stack {
       },
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
       schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(',') },
+      bus: { REKEY_EVENT_BUS_NAME: bus.eventBusName },
+      // Not String(): it writes a small number as 1e-6.
+      sampling: { REKEY_LOG_SAMPLE_RATE: settings.logSampleRate.toFixed(6) },
     };
     const lambda = (
       name: string,
@@ -123,7 +138,7 @@ export class RekeyStack extends Stack {
       'authorizer',
       'Decides whether an API key may call a route',
       {
-        settings: ['prefix'],
+        settings: ['prefix', 'sampling'],
         access: [
           itemAccess(table, ['GetItem'], ['key_*', 'routes_*']),
           itemAccess(table, ['UpdateItem'], ['key_*'], FIRST_USE),
@@ -134,8 +149,8 @@ export class RekeyStack extends Stack {
       // Processor time, and so the cold start, comes with memory.
       { timeout: Duration.seconds(10), memorySize: 1024 },
     );
-    for (const [name, value] of Object.entries(monitoring.environment))
-      authorizer.addEnvironment(name, value);
+    // Its metrics are log lines that it writes itself.
+    authorizer.addEnvironment('POWERTOOLS_SERVICE_NAME', this.stackName);
     const registerRoutes = lambda(
       'register-routes',
       'Keeps the routes of an API and their scopes, for CloudFormation',
@@ -173,17 +188,25 @@ export class RekeyStack extends Stack {
       description: 'The management API of Rekey',
       ...logs,
     });
-    const needs = operationNeeds(table);
+    const needs = operationNeeds(table, bus);
     for (const operation of operations) {
       const own = needs[operation.name];
       if (!own)
         throw new Error(`Operation ${operation.name} has no role: say in rekey-stack.ts what it may do`);
       const handler = lambda(operation.name, operation.summary, own);
-      api.addRoute(`${operation.method} ${operation.path}`, { scopes: [operation.scope], handler });
+      api.addRoute(
+        `${operation.method} ${operation.path}`,
+        operation.authenticated ? { authenticated: true, handler } : { scopes: [operation.scope], handler },
+      );
     }
 
     apiAlarms(monitoring, { authorizer, api, table });
-    new Sweep(this, 'Sweep', { sweepKeys, intervalMinutes: settings.sweepIntervalMinutes, monitoring });
+    new Sweep(this, 'Sweep', {
+      sweepKeys,
+      bus,
+      intervalMinutes: settings.sweepIntervalMinutes,
+      monitoring,
+    });
     monitoring.makeDashboard();
 
     if (settings.manageApiGatewayAccount) apiGatewayAccount(this, api);
@@ -202,7 +225,7 @@ export class RekeyStack extends Stack {
 }
 
 /** What the role of each operation may do with the table, and no more; docs/storage.md says why. */
-function operationNeeds(table: Table): Record<string, Needs> {
+function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
   const read = itemAccess(table, ['GetItem'], ['key_*']);
   // Only what it names: whoever takes over the function that renames keys cannot replace a secret.
   const change = (attributes?: string[]) => itemAccess(table, ['UpdateItem'], ['key_*'], attributes);
@@ -210,6 +233,12 @@ function operationNeeds(table: Table): Record<string, Needs> {
   const mint = itemAccess(table, ['GetItem', 'PutItem'], ['idempotency_*', 'key_*']);
   const record = eventRecording(table);
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
+  // Not by attributes: its transaction puts a whole key.
+  const rotation: Needs = {
+    settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
+    access: [mint, change(), record],
+  };
+  const revocation: Needs = { settings: ['retention'], access: [read, change(REVOCATION), record] };
   return {
     'create-key': {
       settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
@@ -217,16 +246,19 @@ function operationNeeds(table: Table): Record<string, Needs> {
     },
     'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER), signCursors] },
     'get-key': { settings: [], access: [read] },
+    'get-self': { settings: [], access: [read] },
     'update-key': {
       settings: ['lifetimes', 'retention', 'schedule'],
       access: [read, change(CHANGE), record],
     },
-    // Not by attributes: its transaction puts a whole key.
-    'rotate-key': {
-      settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
-      access: [mint, change(), record],
+    'rotate-key': rotation,
+    'cancel-rotation': {
+      settings: ['lifetimes', 'retention', 'schedule'],
+      access: [read, change(CANCELLATION), record],
     },
-    'revoke-key': { settings: ['retention'], access: [read, change(REVOCATION), record] },
+    'rotate-self': rotation,
+    'revoke-key': revocation,
+    'revoke-self': revocation,
     'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE), signCursors] },
     'verify-key': {
       settings: ['prefix'],
@@ -238,6 +270,14 @@ function operationNeeds(table: Table): Record<string, Needs> {
     },
     'list-events': { settings: [], access: [indexAccess(table, EVENTS_BY_OWNER), signCursors] },
     'list-event-types': { settings: [], access: [] },
+    'replay-events': {
+      settings: ['bus'],
+      access: [
+        indexAccess(table, EVENTS_BY_DAY),
+        signCursors,
+        new PolicyStatement({ actions: ['events:PutEvents'], resources: [bus.eventBusArn] }),
+      ],
+    },
   };
 }
 
@@ -293,17 +333,25 @@ function apiAlarms(
   monitoring.alarm({
     id: 'AuthorizerErrors',
     group: 'API',
-    metric: monitoring.metric('authorizer_faults', { statistic: 'Sum' }),
+    metric: monitoring.metric('requests_refused', { statistic: 'Sum', dimensions: { reason: 'error' } }),
     description: 'The authorizer cannot decide: requests fail that may be allowed.',
     runbook: 'authorizer-errors',
   });
   // How many are refused says more about the clients than about the product; which ones, about both.
-  const refusals = ['expired', 'revoked', 'not_found', 'insufficient_scope', 'route_not_declared'];
+  const refusals = [
+    'missing',
+    'malformed',
+    'expired',
+    'revoked',
+    'not_found',
+    'insufficient_scope',
+    'route_not_declared',
+  ];
   monitoring.graph(
     'API',
     'Refused, by reason',
-    refusals.map((code) =>
-      monitoring.metric('requests_refused', { statistic: 'Sum', dimensions: { code }, label: code }),
+    refusals.map((reason) =>
+      monitoring.metric('requests_refused', { statistic: 'Sum', dimensions: { reason }, label: reason }),
     ),
   );
   monitoring.alarm({
@@ -311,7 +359,7 @@ function apiAlarms(
     group: 'API',
     metric: monitoring.metric('requests_refused', { statistic: 'Sum' }),
     threshold: 1_000,
-    description: 'More than a thousand requests a minute are refused although they have a well-formed key.',
+    description: 'More than a thousand requests a minute are refused.',
     runbook: 'refused-requests',
   });
   monitoring.alarm({

@@ -41,6 +41,14 @@ const flag = z.preprocess(
   z.boolean('must be true or false'),
 );
 
+const rate = z.preprocess(
+  (value) => (typeof value === 'string' && /^\d(?:\.\d{1,6})?$/.test(value) ? Number(value) : value),
+  z
+    .number('must be a number from 0 to 1')
+    .min(0, 'must be a number from 0 to 1')
+    .max(1, 'must be a number from 0 to 1')
+    .multipleOf(0.000001, 'must have at most 6 decimals'),
+);
 /** A list is text with commas on the command line, and may be a list in cdk.json. */
 const listOf = (pattern: RegExp, sentence: string) =>
   z.preprocess(
@@ -72,6 +80,7 @@ export const RekeySettings = z
       eventRetentionDays: days.default(400),
       notifyDaysBefore: notifyDays.default([14]),
       sweepIntervalMinutes: interval.default(60),
+      logSampleRate: rate.default(0.1),
       alarmTopicArn: z
         .string('must be the ARN of an SNS topic')
         .regex(

@@ -1,9 +1,11 @@
 import { Duration } from 'aws-cdk-lib';
 import { TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
-import { Rule, Schedule } from 'aws-cdk-lib/aws-events';
+import { type EventBus, Rule, Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
+import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { Function as Lambda } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
+import { UNFINISHED_SWEEP } from '../lib/unfinished-sweep.ts';
 import type { Monitoring } from './monitoring.ts';
 
 /** Thousands of keys are done in it; the sweep stops half a minute before (functions/sweep-keys.ts). */
@@ -11,14 +13,16 @@ export const SWEEP_TIMEOUT = Duration.minutes(5);
 
 export interface SweepProps {
   sweepKeys: Lambda;
+  /** Where a sweep that could not finish asks for the next one. */
+  bus: EventBus;
   /** Minutes from one sweep to the next. */
   intervalMinutes: number;
   monitoring: Monitoring;
 }
 
-/** What tells that the sweep is late. */
+/** What starts the sweep, and what tells that it is late. */
 export class Sweep extends Construct {
-  constructor(scope: Construct, id: string, { sweepKeys, intervalMinutes, monitoring }: SweepProps) {
+  constructor(scope: Construct, id: string, { sweepKeys, bus, intervalMinutes, monitoring }: SweepProps) {
     super(scope, id);
     const interval = Duration.minutes(intervalMinutes);
     for (const [name, value] of Object.entries(monitoring.environment)) sweepKeys.addEnvironment(name, value);
@@ -28,6 +32,21 @@ export class Sweep extends Construct {
       schedule: Schedule.rate(interval),
       targets: [new LambdaFunction(sweepKeys)],
     });
+    const { source, detailType } = UNFINISHED_SWEEP;
+    new Rule(this, 'Unfinished', {
+      description: 'Starts the next sweep at once when one could not finish',
+      eventBus: bus,
+      eventPattern: { source: [source], detailType: [detailType] },
+      targets: [new LambdaFunction(sweepKeys)],
+    });
+    sweepKeys.addEnvironment('REKEY_EVENT_BUS_NAME', bus.eventBusName);
+    sweepKeys.addToRolePolicy(
+      new PolicyStatement({
+        actions: ['events:PutEvents'],
+        resources: [bus.eventBusArn],
+        conditions: { StringEquals: { 'events:source': source, 'events:detail-type': detailType } },
+      }),
+    );
 
     // Two of three: one sweep may find a backlog, and has worked it off before the next.
     const lasting = { evaluationPeriods: 3, datapointsToAlarm: 2 };

@@ -1,6 +1,6 @@
 import type { APIGatewayAuthorizerResult, APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
-import { decideAccess } from './access.ts';
-import { extractKey } from './credentials.ts';
+import { type AccessCode, decideAccess } from './access.ts';
+import { type CredentialProblem, extractKey } from './credentials.ts';
 import { requestOrigin } from './event.ts';
 import { digestOf, parseKey } from './key-format.ts';
 import type { KeyFacts, KeyReader } from './key-reader.ts';
@@ -18,7 +18,11 @@ export interface AuthorizerDependencies {
   now: () => number;
   /** The first part of this stack's keys. */
   prefix: string;
+  /** The stack's name, a dimension of its metrics. */
+  service: string;
   log: Log;
+  /** Whether this refusal is logged. All are counted. */
+  sampled: () => boolean;
 }
 
 /** https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-control-access-using-iam-policies-to-invoke-api.html */
@@ -70,6 +74,35 @@ const safe = (context: Record<string, string>): Record<string, string> => {
   return context;
 };
 
+/** Why a request was refused, as the metric and the log have it. */
+type Reason =
+  | CredentialProblem
+  | AccessCode
+  | 'route_not_declared'
+  /** Nothing was decided, so it was refused. */
+  | 'error';
+
+/**
+ * One refusal as a metric, in CloudWatch's embedded metric format: a line of the log, so the authorizer waits for
+ * nothing and needs no permission.
+ * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+ */
+const refusalMetric = (reason: Reason, service: string, now: number): Record<string, unknown> => ({
+  _aws: {
+    Timestamp: now,
+    CloudWatchMetrics: [
+      {
+        Namespace: 'Rekey',
+        Dimensions: [['service'], ['service', 'reason']],
+        Metrics: [{ Name: 'requests_refused', Unit: 'Count' }],
+      },
+    ],
+  },
+  service,
+  reason,
+  requests_refused: 1,
+});
+
 const allow = (key: KeyFacts, { methodArn }: RouteRequest): APIGatewayAuthorizerResult => ({
   principalId: key.id,
   policyDocument: policyFor('Allow', methodArn),
@@ -105,28 +138,31 @@ type Verdict = { key: KeyFacts } | { refusal: APIGatewayAuthorizerResult | undef
 const decide = async (
   event: APIGatewayRequestAuthorizerEvent,
   request: RouteRequest,
-  { reader, readRoutes, now, prefix, log }: AuthorizerDependencies,
+  { reader, readRoutes, now, prefix, service, log, sampled }: AuthorizerDependencies,
 ): Promise<APIGatewayAuthorizerResult | undefined> => {
-  // Never `headers`: of a header that was sent twice it has only the last one.
-  const credential = extractKey(event.multiValueHeaders);
-  if ('problem' in credential) return undefined;
-  const presented = parseKey(credential.key, prefix);
-  if (!presented) return undefined;
-
   const { apiId, method, resource, requestId } = request;
-  const digest = digestOf(credential.key);
-  const refused = (code: string) => {
+  /** @param key_id of a key of the right form: nobody can write what they like into the log */
+  const refused = (code: Reason, key_id?: string): undefined => {
+    log(refusalMetric(code, service, now()));
+    if (!sampled()) return;
     log({
       level: 'info',
       event: 'refused',
       code,
-      key_id: presented.id,
+      key_id,
       api_id: apiId,
       method,
       resource,
       request_id: requestId,
     });
   };
+
+  // Never `headers`: of a header that was sent twice it has only the last one.
+  const credential = extractKey(event.multiValueHeaders);
+  if ('problem' in credential) return refused(credential.problem);
+  const presented = parseKey(credential.key, prefix);
+  if (!presented) return refused('malformed');
+  const digest = digestOf(credential.key);
 
   const [key, routes] = await Promise.all([
     reader.getKey(presented.id),
@@ -137,15 +173,14 @@ const decide = async (
   const judge = (record: KeyFacts | undefined): Verdict => {
     const { code, missing_scopes } = decideAccess({ record, digest, now: now(), required: required ?? [] });
     if (!record || code === 'not_found' || code === 'revoked' || code === 'expired') {
-      refused(code);
-      return { refusal: undefined };
+      return { refusal: refused(code, presented.id) };
     }
     if (!required) {
-      refused('route_not_declared');
+      refused('route_not_declared', presented.id);
       return { refusal: deny(record, request, 'route_not_declared', UNDECLARED) };
     }
     if (code === 'insufficient_scope') {
-      refused(code);
+      refused(code, presented.id);
       const detail = `Use an API key that has ${missing_scopes.join(', ')}.`;
       return { refusal: deny(record, request, code, detail, missing_scopes) };
     }
@@ -183,6 +218,7 @@ export async function authorize(
     result = await decide(event, routeRequestOf(event), dependencies);
   } catch (error) {
     const { name, message, code } = error as Error & { code?: unknown };
+    dependencies.log(refusalMetric('error', dependencies.service, dependencies.now()));
     dependencies.log({
       level: 'error',
       event: 'authorizer_failed',

@@ -1,4 +1,3 @@
-import type { MetricsSettings } from './authorizer-metrics.ts';
 import type { LifetimeSettings } from './lifetime.ts';
 import type { ScheduleSettings } from './schedule.ts';
 
@@ -63,6 +62,13 @@ export function retentionDays(env: Variables = process.env): number {
   return days(env, 'REKEY_RETENTION_DAYS');
 }
 
+/** `REKEY_LOG_SAMPLE_RATE`: the part of the refused requests that is logged, 0 to 1. */
+export function logSampleRate(env: Variables = process.env): number {
+  return Number(
+    read(env, 'REKEY_LOG_SAMPLE_RATE', /^(?:0(?:\.\d{1,6})?|1(?:\.0{1,6})?)$/, 'a number from 0 to 1'),
+  );
+}
+
 /** `REKEY_EVENT_RETENTION_DAYS`: how long an event is kept. */
 export function eventRetentionDays(env: Variables = process.env): number {
   return days(env, 'REKEY_EVENT_RETENTION_DAYS');
@@ -83,11 +89,7 @@ export function unpublishedQueueUrl(env: Variables = process.env): string {
   return read(env, 'REKEY_UNPUBLISHED_QUEUE_URL', /^https?:\/\/\S{1,1000}$/, 'the URL of the queue');
 }
 
-/** `POWERTOOLS_METRICS_NAMESPACE` and `POWERTOOLS_SERVICE_NAME`: where metrics are written. */
-export function metricsSettings(env: Variables = process.env): MetricsSettings {
-  const name = /^[\w./#:-]{1,255}$/;
-  return {
-    namespace: read(env, 'POWERTOOLS_METRICS_NAMESPACE', name, 'a namespace of CloudWatch'),
-    service: read(env, 'POWERTOOLS_SERVICE_NAME', name, 'the name of the stack'),
-  };
+/** `POWERTOOLS_SERVICE_NAME`: the stack, by which metrics of several are told apart. */
+export function serviceName(env: Variables = process.env): string {
+  return read(env, 'POWERTOOLS_SERVICE_NAME', /^[A-Za-z0-9-]{1,255}$/, 'the name of the stack');
 }

@@ -173,9 +173,13 @@ function resultOf(answer: PutEventsResultEntry | undefined): Result {
 export async function sendToBus(
   entries: readonly BusEntry[],
   bus: EventBus = environmentBus(),
-  { pause = (ms: number): Promise<unknown> => sleep(ms), now = () => performance.now() } = {},
+  {
+    longest = LONGEST_SENDING,
+    pause = (ms: number): Promise<unknown> => sleep(ms),
+    now = () => performance.now(),
+  } = {},
 ): Promise<Unsent[]> {
-  const until = now() + LONGEST_SENDING;
+  const until = now() + longest;
   const unsent = new Map<BusEntry, Unsent>();
   const attempts = new Map<BusEntry, number>();
   let waiting = [...entries];

@@ -130,4 +130,4 @@ export type Event = z.infer<typeof Event>;
 
 /** The whole event of one type. */
 export const eventSchemaOf = (type: EventType) =>
-  Event.extend({ type: z.literal(type), data: eventTypes[type].data }).meta({ id: type });
+  Event.extend({ type: z.literal(type), data: eventTypes[type].data });

@@ -19,11 +19,13 @@ import {
   KeyRevoked,
   KeyRotated,
   NotFound,
+  NotRotated,
   OwnerForbidden,
   PayloadTooLarge,
   type Problem,
   type ProblemCode,
   ScopeEscalation,
+  SuccessorUsed,
   toResponse,
   Unavailable,
   UnsupportedMediaType,
@@ -73,12 +75,14 @@ const exampleOf: Record<ProblemCode, (operation: Operation) => Problem> = {
     ]),
   invalid_cursor: () => new InvalidCursor(),
   invalid_token: () => new InvalidToken(),
-  insufficient_scope: ({ scope }) => new InsufficientScope([scope]),
+  insufficient_scope: ({ scope }) => new InsufficientScope(scope ? [scope] : []),
   scope_escalation: () => new ScopeEscalation(['orders:refund']),
   owner_forbidden: () => new OwnerForbidden(),
   environment_forbidden: () => new EnvironmentForbidden(),
   not_found: () => new NotFound(),
   already_rotated: () => new AlreadyRotated(exampleSuccessor.id),
+  not_rotated: () => new NotRotated(),
+  successor_used: () => new SuccessorUsed(exampleSuccessor.id),
   key_rotated: () => new KeyRotated(exampleSuccessor.id),
   key_revoked: () => new KeyRevoked(),
   key_expired: () => new KeyExpired(),
@@ -160,12 +164,13 @@ const IdempotencyKeyHeader = z
 
 const pathItem = (operation: Operation): ZodOpenApiOperationObject => {
   const { name, summary, description, scope, path, query, body, answer, examples } = operation;
+  const roles = scope ? [scope] : [];
   return {
     operationId: name,
     summary,
-    description: `${description}\n\nNeeds the scope \`${scope}\`.`,
+    description: `${description}\n\n${scope ? `Needs the scope \`${scope}\`.` : 'Any valid key may call it, for itself.'}`,
     // OpenAPI 3.1 takes the needed roles of any scheme here, not of OAuth only.
-    security: [{ apiKey: [scope] }, { bearer: [scope] }],
+    security: [{ apiKey: roles }, { bearer: roles }],
     requestParams: {
       ...(path.includes('{id}') && { path: z.object({ id: KeyId.meta({ example: exampleKey.id }) }) }),
       ...(query && { query: query as z.ZodObject }),

@@ -45,7 +45,7 @@ const SINGLE_HEADERS = ['content-type', 'idempotency-key'];
 export const boundaryProblems = (operation: Operation): ProblemCode[] => [
   'invalid_request',
   'invalid_token',
-  'insufficient_scope',
+  ...(operation.scope ? (['insufficient_scope'] as const) : []),
   'payload_too_large',
   ...(operation.body ? (['unsupported_media_type'] as const) : []),
   'internal_error',
@@ -139,7 +139,7 @@ const problemOf = (error: unknown): Problem => {
 export function serve(
   operation: Operation,
 ): (event: APIGatewayProxyEvent, context: Context) => Promise<APIGatewayProxyResult> {
-  const mayCall = requiresScope(operation.scope);
+  const mayCall = operation.authenticated ? principalOf : requiresScope(operation.scope);
   const parseJson = httpJsonBodyParser();
 
   const handler = async (event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> => {

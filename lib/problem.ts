@@ -11,6 +11,8 @@ export const problems = {
   environment_forbidden: { status: 403, title: 'The API key may not act in this environment' },
   not_found: { status: 404, title: 'Not found' },
   already_rotated: { status: 409, title: 'The key has been rotated already' },
+  not_rotated: { status: 409, title: 'The key has not been rotated' },
+  successor_used: { status: 409, title: 'The successor is in use' },
   key_rotated: { status: 409, title: 'The key has been rotated' },
   key_revoked: { status: 409, title: 'The key is revoked' },
   key_expired: { status: 409, title: 'The key has expired' },
@@ -139,6 +141,22 @@ export class AlreadyRotated extends Problem {
       {
         extensions: { successor_key_id },
       },
+    );
+  }
+}
+
+export class NotRotated extends Problem {
+  constructor() {
+    super('not_rotated', 'This key has no rotation that could be cancelled.');
+  }
+}
+
+export class SuccessorUsed extends Problem {
+  constructor(successor_key_id: string) {
+    super(
+      'successor_used',
+      `The successor ${successor_key_id} has been used, so whoever uses it would be locked out. Let the rotation be, or revoke the successor.`,
+      { extensions: { successor_key_id } },
     );
   }
 }

@@ -18,19 +18,18 @@ export interface OperationRequest<Query, Body> {
   origin: Origin;
 }
 
-/** One operation of the management API: what it takes, what it needs, what it answers. The route is made of this. */
-export interface Operation<
-  Query extends z.ZodType = z.ZodType,
-  Body extends z.ZodType = z.ZodType,
-  Answer extends z.ZodType = z.ZodType,
-> {
+/**
+ * Who may call an operation: whoever holds its scope; or, said on purpose, any valid key, which it then lets do
+ * something to that key alone. Written in the operation only: the authorizer's route table and the boundary read it.
+ */
+type Access = { scope: string; authenticated?: never } | { authenticated: true; scope?: never };
+
+interface Definition<Query extends z.ZodType, Body extends z.ZodType, Answer extends z.ZodType> {
   /** Also the name of its file in functions/ and of its Lambda. */
   name: string;
   method: 'GET' | 'POST' | 'PATCH';
   /** As API Gateway writes it: `/api-keys/{id}`. */
   path: string;
-  /** The scope a caller needs. Written here only: the authorizer's route table and the boundary read it. */
-  scope: string;
   summary: string;
   description: string;
   /** Query parameters by name, each a string; absent: none are taken. */
@@ -48,6 +47,13 @@ export interface Operation<
   examples: { query?: Record<string, string>; body?: unknown; answer: z.output<Answer> };
   run(request: OperationRequest<z.output<Query>, z.output<Body>>): Promise<z.output<Answer>>;
 }
+
+/** One operation of the management API: what it takes, what it needs, what it answers. The route is made of this. */
+export type Operation<
+  Query extends z.ZodType = z.ZodType,
+  Body extends z.ZodType = z.ZodType,
+  Answer extends z.ZodType = z.ZodType,
+> = Definition<Query, Body, Answer> & Access;
 
 /** Gives an operation the types of its own schemas. */
 export const defineOperation = <Query extends z.ZodType, Body extends z.ZodType, Answer extends z.ZodType>(

@@ -139,22 +139,27 @@ describe('the functions', () => {
     const and = (...more: string[][]) =>
       [...more.flat(), 'REKEY_EVENT_RETENTION_DAYS', 'REKEY_TABLE_NAME'].toSorted();
     expect(names).toEqual({
-      Authorizer: and(prefix, metrics),
+      Authorizer: and(prefix, ['POWERTOOLS_SERVICE_NAME', 'REKEY_LOG_SAMPLE_RATE']),
       RegisterRoutes: and(),
       CreateAdminKey: and(prefix, lifetimes, retention, schedule),
       CreateKey: and(prefix, lifetimes, retention, schedule),
       ListKeys: and(),
       GetKey: and(),
+      GetSelf: and(),
       UpdateKey: and(lifetimes, retention, schedule),
       RotateKey: and(prefix, lifetimes, retention, schedule),
+      CancelRotation: and(lifetimes, retention, schedule),
+      RotateSelf: and(prefix, lifetimes, retention, schedule),
       RevokeKey: and(retention),
+      RevokeSelf: and(retention),
       ListLineage: and(),
-      SweepKeys: and(schedule, metrics),
+      SweepKeys: and(schedule, metrics, ['REKEY_EVENT_BUS_NAME']),
       VerifyKey: and(prefix),
       PublishEvents: [...metrics, 'REKEY_EVENT_BUS_NAME', 'REKEY_UNPUBLISHED_QUEUE_URL'],
       ListKeyEvents: and(),
       ListEvents: and(),
       ListEventTypes: and(),
+      ReplayEvents: and(['REKEY_EVENT_BUS_NAME']),
     });
   });
 

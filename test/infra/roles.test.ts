@@ -36,8 +36,13 @@ const lineOf = (
   const what = list(Action).map((action) => action.replace(/^dynamodb:/, ''));
   const keys = Condition?.['ForAllValues:StringLike']?.['dynamodb:LeadingKeys'] as string[] | undefined;
   const attributes = Condition?.['ForAllValues:StringLike']?.['dynamodb:Attributes'] as string[] | undefined;
+  const entry = Condition?.['StringEquals']?.['events:source'];
   const enclosing = Condition?.['StringEquals']?.['dynamodb:EnclosingOperation'] as string | undefined;
-  if (Condition) {
+  if (entry) {
+    expect(Condition).toEqual({
+      StringEquals: { 'events:source': entry, 'events:detail-type': 'sweep.unfinished' },
+    });
+  } else if (Condition) {
     // A condition that would be met by a request without the key must demand the key.
     expect(Condition).toEqual({
       'ForAllValues:StringLike': {
@@ -52,6 +57,7 @@ const lineOf = (
     `${what.join('+')} on ${list(Resource)
       .map((one) => nameOf(one, resources))
       .join('+')}`,
+    ...(entry ? [`of ${entry} sweep.unfinished`] : []),
     ...(keys ? [`of ${keys.join(' ')}`] : []),
     ...(enclosing ? [`within ${enclosing}`] : []),
     ...(attributes ? [`naming ${attributes.join(' ')}`] : []),
@@ -101,17 +107,29 @@ const access: Record<string, string[]> = {
     recording,
   ],
   RotateKey: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
+  CancelRotation: [
+    'GetItem on table of key_*',
+    naming(
+      `${due} swept_until expires_at revoked_reason before_rotation next_generation rotated_at successor_key_id`,
+    ),
+    recording,
+  ],
   RevokeKey: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
+  GetSelf: ['GetItem on table of key_*'],
+  RotateSelf: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
+  RevokeSelf: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
   ListLineage: ['GetItem on table of key_*', 'Query on table/index/by_lineage', cursors],
   SweepKeys: [
     'Query on table/index/by_due',
     'GetItem on table of key_*',
     naming(`${due} swept_until`),
     recording,
+    'events:PutEvents on bus of rekey.system sweep.unfinished',
   ],
   ListKeyEvents: ['GetItem on table of key_*', 'Query on table of events_*', cursors],
   ListEvents: ['Query on table/index/events_by_owner', cursors],
   ListEventTypes: [],
+  ReplayEvents: ['Query on table/index/events_by_day', cursors, 'events:PutEvents on bus'],
   VerifyKey: ['GetItem on table of key_*', firstUse, recording],
   PublishEvents: [
     'events:PutEvents on bus',

@@ -18,6 +18,7 @@ describe("the properties of the product's stack", () => {
       eventBusOrganizationIds: [],
       notifyDaysBefore: [14],
       sweepIntervalMinutes: 60,
+      logSampleRate: 0.1,
       manageApiGatewayAccount: false,
     });
   });
@@ -32,6 +33,7 @@ describe("the properties of the product's stack", () => {
         'rekey:notifyDaysBefore': '30,14,3',
         'rekey:sweepIntervalMinutes': '15',
         'rekey:allowNeverExpiring': 'true',
+        'rekey:logSampleRate': '0.25',
         'rekey:alarmTopicArn': 'arn:aws:sns:eu-central-1:123456789012:operations',
         'rekey:eventBusAccountIds': '111122223333, 444455556666,111122223333',
         'rekey:eventBusOrganizationIds': ['o-a1b2c3d4e5'],
@@ -44,6 +46,7 @@ describe("the properties of the product's stack", () => {
       notifyDaysBefore: [30, 14, 3],
       sweepIntervalMinutes: 15,
       allowNeverExpiring: true,
+      logSampleRate: 0.25,
       alarmTopicArn: 'arn:aws:sns:eu-central-1:123456789012:operations',
       eventBusAccountIds: ['111122223333', '444455556666'],
       eventBusOrganizationIds: ['o-a1b2c3d4e5'],
@@ -72,6 +75,8 @@ describe("the properties of the product's stack", () => {
       value,
       'rekey:sweepIntervalMinutes must be a whole number of minutes from 1 to 1440',
     ]),
+    ['rekey:logSampleRate', '1.5', 'rekey:logSampleRate must be a number from 0 to 1'],
+    ['rekey:logSampleRate', 'some', 'rekey:logSampleRate must be a number from 0 to 1'],
     ['rekey:maxLifetime', '10', 'rekey:maxLifetime is not a property of Rekey'],
   ])('%s=%s stops the synthesis with a sentence', (name, value, sentence) => {
     expect(() => read({ [name]: value })).toThrow(sentence);

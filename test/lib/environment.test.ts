@@ -3,6 +3,7 @@ import {
   eventRetentionDays,
   keyPrefix,
   lifetimeSettings,
+  logSampleRate,
   retentionDays,
   scheduleSettings,
   tableName,
@@ -17,6 +18,7 @@ const env = {
   REKEY_RETENTION_DAYS: '30',
   REKEY_EVENT_RETENTION_DAYS: '400',
   REKEY_NOTIFY_DAYS_BEFORE: '14',
+  REKEY_LOG_SAMPLE_RATE: '0.25',
 };
 const readAll = (variables: Record<string, string | undefined>) => [
   tableName(variables),
@@ -25,6 +27,7 @@ const readAll = (variables: Record<string, string | undefined>) => [
   retentionDays(variables),
   scheduleSettings(variables),
   eventRetentionDays(variables),
+  logSampleRate(variables),
 ];
 
 describe('the environment', () => {
@@ -36,6 +39,7 @@ describe('the environment', () => {
       30,
       { notify_days_before: [14] },
       400,
+      0.25,
     ]);
   });
 
@@ -60,6 +64,7 @@ describe('the environment', () => {
     ['REKEY_ALLOW_NEVER_EXPIRING', ['yes', '1', 'TRUE', 'false ', 'truefalse']],
     ['REKEY_RETENTION_DAYS', ['0', 'x']],
     ['REKEY_NOTIFY_DAYS_BEFORE', ['0', '366', '14,', '14,14', '14, 3', '1,2,3,4,5,6', '1.5', 'x']],
+    ['REKEY_LOG_SAMPLE_RATE', ['1.1', '-0.1', '.5', '1e-3', '2', '0,5', 'all']],
     ['REKEY_TABLE_NAME', ['a', 'a table', 'a\nb']],
   ])('stops the start when %s is not what it must be', (name, values) => {
     for (const value of values) {

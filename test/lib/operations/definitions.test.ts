@@ -20,14 +20,21 @@ describe('the operations', () => {
       'get-key: GET /api-keys/{id} api-keys:read',
       'update-key: PATCH /api-keys/{id} api-keys:update',
       'rotate-key: POST /api-keys/{id}/rotate api-keys:rotate',
+      'cancel-rotation: POST /api-keys/{id}/rotate/cancel api-keys:rotate',
       'revoke-key: POST /api-keys/{id}/revoke api-keys:revoke',
       'list-lineage: GET /api-keys/{id}/lineage api-keys:read',
       'verify-key: POST /api-keys/verify api-keys:verify',
+      // Any valid key, for itself.
+      'get-self: GET /api-keys/self undefined',
+      'rotate-self: POST /api-keys/self/rotate undefined',
+      'revoke-self: POST /api-keys/self/revoke undefined',
       'list-key-events: GET /api-keys/{id}/events api-keys:read',
       'list-events: GET /events api-keys:read',
       'list-event-types: GET /event-types api-keys:read',
+      'replay-events: POST /events/replay events:replay',
     ]);
-    for (const { scope } of operations) expect(isRequirement(scope)).toBe(true);
+    for (const { scope, authenticated } of operations)
+      expect(scope === undefined ? authenticated : isRequirement(scope)).toBe(true);
   });
 
   it.each(operations.map((operation) => [operation.name, operation] as const))(

@@ -7,8 +7,6 @@ const NAMESPACE = 'rekey:';
 /** A hundred years, as lib/environment.ts allows. */
 const MOST_DAYS = 36_500;
 
-const ACCOUNTS = 'must be at most 20 account ids of 12 digits, separated by commas';
-
 /** On the command line every value is text; in cdk.json it may be a number or a boolean. */
 const days = z.preprocess(
   (value) => (typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : value),
@@ -17,10 +15,54 @@ const days = z.preprocess(
     .min(1, `must be a whole number of days from 1 to ${MOST_DAYS}`)
     .max(MOST_DAYS, `must be a whole number of days from 1 to ${MOST_DAYS}`),
 );
+/** `30,14,3` on the command line, a list in cdk.json. */
+const NOTIFY_FORM = 'must be one to five different whole numbers of days from 1 to 365';
+const notifyDays = z.preprocess(
+  (value) =>
+    typeof value === 'string' && /^\d{1,3}(?:,\d{1,3})*$/.test(value) ? value.split(',').map(Number) : value,
+  z
+    .array(z.number(), NOTIFY_FORM)
+    .refine(
+      (days) =>
+        days.length >= 1 &&
+        days.length <= 5 &&
+        new Set(days).size === days.length &&
+        days.every((day) => Number.isInteger(day) && day >= 1 && day <= 365),
+      NOTIFY_FORM,
+    ),
+);
+const INTERVAL_FORM = 'must be a whole number of minutes from 1 to 1440';
+const interval = z.preprocess(
+  (value) => (typeof value === 'string' && /^\d{1,4}$/.test(value) ? Number(value) : value),
+  z.int(INTERVAL_FORM).min(1, INTERVAL_FORM).max(1440, INTERVAL_FORM),
+);
 const flag = z.preprocess(
   (value) => (value === 'true' ? true : value === 'false' ? false : value),
   z.boolean('must be true or false'),
 );
+
+const rate = z.preprocess(
+  (value) => (typeof value === 'string' && /^\d(?:\.\d{1,6})?$/.test(value) ? Number(value) : value),
+  z
+    .number('must be a number from 0 to 1')
+    .min(0, 'must be a number from 0 to 1')
+    .max(1, 'must be a number from 0 to 1')
+    .multipleOf(0.000001, 'must have at most 6 decimals'),
+);
+/** A list is text with commas on the command line, and may be a list in cdk.json. */
+const listOf = (pattern: RegExp, sentence: string) =>
+  z.preprocess(
+    (value) =>
+      typeof value === 'string'
+        ? value
+            .split(',')
+            .map((entry) => entry.trim())
+            .filter((entry) => entry !== '')
+        : value,
+    z
+      .array(z.string(sentence).regex(pattern, sentence), sentence)
+      .transform((values) => [...new Set(values)]),
+  );
 
 /** docs/deploying.md says what each one is for. */
 export const RekeySettings = z
@@ -36,6 +78,9 @@ export const RekeySettings = z
       allowNeverExpiring: flag.default(false),
       retentionDays: days.default(90),
       eventRetentionDays: days.default(400),
+      notifyDaysBefore: notifyDays.default([14]),
+      sweepIntervalMinutes: interval.default(60),
+      logSampleRate: rate.default(0.1),
       alarmTopicArn: z
         .string('must be the ARN of an SNS topic')
         .regex(
@@ -43,20 +88,24 @@ export const RekeySettings = z
           'must be the ARN of an SNS topic',
         )
         .optional(),
+      eventBusAccountIds: listOf(/^\d{12}$/, 'must be account ids of 12 digits').default([]),
+      eventBusOrganizationIds: listOf(
+        /^o-[a-z0-9]{10,32}$/,
+        'must be ids of organizations, like o-a1b2c3d4e5',
+      ).default([]),
       manageApiGatewayAccount: flag.default(false),
-      consumerAccounts: z
-        .preprocess(
-          // `-c` has text only.
-          (value) => (typeof value === 'string' ? value.split(',').map((account) => account.trim()) : value),
-          z.array(z.string(ACCOUNTS).regex(/^\d{12}$/, ACCOUNTS), ACCOUNTS).max(20, ACCOUNTS),
-        )
-        .default([]),
+      consumerAccounts: listOf(/^\d{12}$/, 'must be account ids of 12 digits').default([]),
+      allowLoopbackHttpWebhooks: flag.default(false),
     },
     { error: (issue) => (issue.code === 'unrecognized_keys' ? 'is not a property of Rekey' : undefined) },
   )
   .refine(({ defaultLifetimeDays, maxLifetimeDays }) => defaultLifetimeDays <= maxLifetimeDays, {
     path: ['defaultLifetimeDays'],
     message: 'must not be above maxLifetimeDays',
+  })
+  .refine(({ mode, allowLoopbackHttpWebhooks }) => mode === 'development' || !allowLoopbackHttpWebhooks, {
+    path: ['allowLoopbackHttpWebhooks'],
+    message: 'must not be true in production',
   });
 export type RekeySettings = z.infer<typeof RekeySettings>;
 

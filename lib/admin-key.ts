@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ApiKey } from './api-key.schema.ts';
 import { publicKey } from './api-key.ts';
-import { keyPrefix, lifetimeSettings, retentionDays } from './environment.ts';
+import { keyPrefix, lifetimeSettings, retentionDays, scheduleSettings } from './environment.ts';
 import type { Origin } from './event.ts';
 import { ExpiresInDays, Name, OwnerId } from './key-fields.schema.ts';
 import { createKey } from './key-table.ts';
@@ -48,9 +48,10 @@ const decide = (request: unknown, { now, actor }: Origin) => {
         scopes: ['*:*'],
         expires_at: decideExpiry({ expires_in_days }, now, lifetimeSettings()),
         metadata: {},
+        notify_days_before: null,
         created_by: actor,
       },
-      settings: { key_prefix: keyPrefix(), retention_days: retentionDays() },
+      settings: { key_prefix: keyPrefix(), retention_days: retentionDays(), ...scheduleSettings() },
     };
   } catch (error) {
     throw error instanceof InvalidRequest ? new Error(inWords(error)) : error;

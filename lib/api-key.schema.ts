@@ -52,6 +52,19 @@ export const ApiKeyRecord = z.object({
   root_key_id: KeyId,
   generation: z.int().min(0),
   metadata: z.record(z.string(), z.string()),
+  notify_days_before: z
+    .array(z.int())
+    .nullable()
+    .describe('days before its end at which api_key.expiring is sent; null: those of the stack'),
+  /** When the last action of the sweep on this key was due: what is later is still to be done (schedule.ts). */
+  swept_until: Instant.nullable(),
+  /** Partition and sort key of the index by_due; absent when nothing is ahead. */
+  due_shard: z.string().optional(),
+  next_action_at: Instant.optional(),
+  /** What a rotation changed and a cancellation puts back; absent when the key is not rotated. */
+  before_rotation: z.object({ expires_at: Instant.nullable() }).optional(),
+  /** The generation of the next successor, where one was dropped: no two keys of a line have the same. */
+  next_generation: z.int().optional(),
   /** SHA-256 of the whole key text, 64 hex digits. Never leaves the table. */
   digest: z.string().regex(/^[0-9a-f]{64}$/),
   /** Counts decided writes; every one is conditional on the version it was decided from. */
@@ -61,10 +74,21 @@ export const ApiKeyRecord = z.object({
 });
 export type ApiKeyRecord = z.infer<typeof ApiKeyRecord>;
 
-/** What callers see: everything but the digest, the version and the ttl, with the status derived. */
-export const ApiKey = ApiKeyRecord.omit({ digest: true, version: true, ttl: true })
-  .extend({ status: KeyStatus })
-  .meta({ id: 'ApiKey' });
+/** A key without what only deciding and writing need: this much may leave the table. */
+export const ListedKey = ApiKeyRecord.omit({
+  digest: true,
+  version: true,
+  ttl: true,
+  swept_until: true,
+  due_shard: true,
+  next_action_at: true,
+  before_rotation: true,
+  next_generation: true,
+});
+export type ListedKey = z.infer<typeof ListedKey>;
+
+/** What callers see, with the status derived. */
+export const ApiKey = ListedKey.extend({ status: KeyStatus }).meta({ id: 'ApiKey' });
 export type ApiKey = z.infer<typeof ApiKey>;
 
 export type Environment = z.infer<typeof Environment>;

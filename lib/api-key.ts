@@ -1,4 +1,4 @@
-import type { ApiKey, ApiKeyRecord, KeyStatus } from './api-key.schema.ts';
+import type { ApiKey, ApiKeyRecord, KeyStatus, ListedKey } from './api-key.schema.ts';
 
 const SECONDS_PER_DAY = 86_400;
 
@@ -38,7 +38,7 @@ export function endOf(record: Pick<ApiKeyRecord, 'revoked_at' | 'expires_at'>): 
  * What callers see of a record: named field by field, so that a field added to the table stays inside until
  * someone lets it out here.
  */
-export function publicKey(record: Omit<ApiKeyRecord, 'digest' | 'version' | 'ttl'>, now: number): ApiKey {
+export function publicKey(record: ListedKey, now: number): ApiKey {
   return {
     id: record.id,
     owner_id: record.owner_id,
@@ -60,6 +60,7 @@ export function publicKey(record: Omit<ApiKeyRecord, 'digest' | 'version' | 'ttl
     root_key_id: record.root_key_id,
     generation: record.generation,
     metadata: record.metadata,
+    notify_days_before: record.notify_days_before,
   };
 }
 

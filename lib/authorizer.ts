@@ -1,6 +1,6 @@
 import type { APIGatewayAuthorizerResult } from 'aws-lambda';
-import { decideAccess } from './access.ts';
-import { extractKey } from './credentials.ts';
+import { type AccessCode, decideAccess } from './access.ts';
+import { type CredentialProblem, extractKey } from './credentials.ts';
 import { requestOrigin } from './event.ts';
 import { digestOf, parseKey } from './key-format.ts';
 import type { KeyFacts, KeyReader } from './key-reader.ts';
@@ -19,7 +19,11 @@ export interface AuthorizerDependencies {
   now: () => number;
   /** The first part of this stack's keys. */
   prefix: string;
+  /** The stack's name, a dimension of its metrics. */
+  service: string;
   log: Log;
+  /** Whether this refusal is logged. All are counted. */
+  sampled: () => boolean;
 }
 
 /** Printable ASCII without the quote and the backslash: a gateway response's template escapes nothing. */
@@ -36,6 +40,35 @@ const safe = (context: Record<string, string>): Record<string, string> => {
     if (!JSON_SAFE.test(value)) throw new TypeError(`${name} cannot be put into a response as it is`);
   return context;
 };
+
+/** Why a request was refused, as the metric and the log have it. */
+type Reason =
+  | CredentialProblem
+  | AccessCode
+  | 'route_not_declared'
+  /** Nothing was decided, so it was refused. */
+  | 'error';
+
+/**
+ * One refusal as a metric, in CloudWatch's embedded metric format: a line of the log, so the authorizer waits for
+ * nothing and needs no permission.
+ * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+ */
+const refusalMetric = (reason: Reason, service: string, now: number): Record<string, unknown> => ({
+  _aws: {
+    Timestamp: now,
+    CloudWatchMetrics: [
+      {
+        Namespace: 'Rekey',
+        Dimensions: [['service'], ['service', 'reason']],
+        Metrics: [{ Name: 'requests_refused', Unit: 'Count' }],
+      },
+    ],
+  },
+  service,
+  reason,
+  requests_refused: 1,
+});
 
 const allow = (key: KeyFacts, { methodArn }: RouteRequest): APIGatewayAuthorizerResult => ({
   principalId: key.id,
@@ -71,27 +104,30 @@ type Verdict = { key: KeyFacts } | { refusal: APIGatewayAuthorizerResult | undef
 /** Undefined: not authenticated. */
 const decide = async (
   request: RouteRequest,
-  { reader, readRoutes, now, prefix, log }: AuthorizerDependencies,
+  { reader, readRoutes, now, prefix, service, log, sampled }: AuthorizerDependencies,
 ): Promise<APIGatewayAuthorizerResult | undefined> => {
-  const credential = extractKey(request.headers);
-  if ('problem' in credential) return undefined;
-  const presented = parseKey(credential.key, prefix);
-  if (!presented) return undefined;
-
   const { apiId, method, resource, requestId } = request;
-  const digest = digestOf(credential.key);
-  const refused = (code: string) => {
+  /** @param key_id of a key of the right form: nobody can write what they like into the log */
+  const refused = (code: Reason, key_id?: string): undefined => {
+    log(refusalMetric(code, service, now()));
+    if (!sampled()) return;
     log({
       level: 'info',
       event: 'refused',
       code,
-      key_id: presented.id,
+      key_id,
       api_id: apiId,
       method,
       resource,
       request_id: requestId,
     });
   };
+
+  const credential = extractKey(request.headers);
+  if ('problem' in credential) return refused(credential.problem);
+  const presented = parseKey(credential.key, prefix);
+  if (!presented) return refused('malformed');
+  const digest = digestOf(credential.key);
 
   const [key, routes] = await Promise.all([
     reader.getKey(presented.id),
@@ -102,15 +138,14 @@ const decide = async (
   const judge = (record: KeyFacts | undefined): Verdict => {
     const { code, missing_scopes } = decideAccess({ record, digest, now: now(), required: required ?? [] });
     if (!record || code === 'not_found' || code === 'revoked' || code === 'expired') {
-      refused(code);
-      return { refusal: undefined };
+      return { refusal: refused(code, presented.id) };
     }
     if (!required) {
-      refused('route_not_declared');
+      refused('route_not_declared', presented.id);
       return { refusal: deny(record, request, 'route_not_declared', UNDECLARED) };
     }
     if (code === 'insufficient_scope') {
-      refused(code);
+      refused(code, presented.id);
       const detail = `Use an API key that has ${missing_scopes.join(', ')}.`;
       return { refusal: deny(record, request, code, detail, missing_scopes) };
     }
@@ -158,6 +193,7 @@ export async function authorize(
     result = await decide(request, dependencies);
   } catch (error) {
     const { name, message, code } = error as Error & { code?: unknown };
+    dependencies.log(refusalMetric('error', dependencies.service, dependencies.now()));
     dependencies.log({
       level: 'error',
       event: 'authorizer_failed',

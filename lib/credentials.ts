@@ -1,7 +1,9 @@
 /** API Gateway's `multiValueHeaders` (lists) or `headers` (single texts). */
 export type Headers = Readonly<Record<string, readonly string[] | string | undefined>>;
 
-export type Credential = { key: string } | { problem: 'missing' | 'repeated' | 'conflicting' | 'malformed' };
+export type CredentialProblem = 'missing' | 'repeated' | 'conflicting' | 'malformed';
+
+export type Credential = { key: string } | { problem: CredentialProblem };
 
 /** A key has 89 characters at most; nothing longer is looked at. */
 const LONGEST_VALUE = 512;

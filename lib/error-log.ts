@@ -24,3 +24,8 @@ export function logProblem(problem: Problem, where: Record<string, string>): voi
   };
   (fault ? console.error : console.info)(JSON.stringify(line));
 }
+
+/** One line of JSON for something that failed and did not stop the rest. It says where, by ids. */
+export function logFailure(event: string, error: unknown, where: Record<string, string>): void {
+  console.error(JSON.stringify({ level: 'error', event, ...where, cause: causeOf(error) }));
+}

@@ -59,6 +59,9 @@ export const eventTypes = {
     description: 'A key ends soon and has not been rotated.',
     data: EventKeyData.extend({
       days_left: z.int().min(0).meta({ description: 'Whole days from this event to the end of the key.' }),
+      notify_days_before: z
+        .int()
+        .meta({ description: 'Which of the notices this is: days before the end at which it was due.' }),
     }),
   },
   'api_key.expired': {
@@ -127,4 +130,4 @@ export type Event = z.infer<typeof Event>;
 
 /** The whole event of one type. */
 export const eventSchemaOf = (type: EventType) =>
-  Event.extend({ type: z.literal(type), data: eventTypes[type].data }).meta({ id: type });
+  Event.extend({ type: z.literal(type), data: eventTypes[type].data });

@@ -1,4 +1,4 @@
-import type { ApiKeyRecord } from './api-key.schema.ts';
+import type { ListedKey } from './api-key.schema.ts';
 import { publicKey } from './api-key.ts';
 import { canonicalJson } from './canonical-json.ts';
 import type { Change, Event, EventType } from './event.schema.ts';
@@ -64,10 +64,8 @@ export const newEventId = (now: number): string => newId(ID_PREFIX, now);
 /** The smallest id that an event of this millisecond can have. */
 export const earliestEventId = (ms: number): string => earliestId(ID_PREFIX, ms);
 
-type Key = Omit<ApiKeyRecord, 'digest' | 'version' | 'ttl'>;
-
 /** What an event shows of a key: what callers see, but for the hint, which is made from the secret. */
-function shownKey(record: Key, now: number) {
+function shownKey(record: ListedKey, now: number) {
   const { hint: _hint, ...shown } = publicKey(record, now);
   return shown;
 }
@@ -89,9 +87,9 @@ export function changesBetween(before: object, after: object): Change[] {
  */
 export function keyEvent(
   type: Extract<EventType, `api_key.${string}`>,
-  record: Key,
+  record: ListedKey,
   origin: Origin,
-  told: { id: string; before?: Key; reason?: string | null; data?: Record<string, unknown> },
+  told: { id: string; before?: ListedKey; reason?: string | null; data?: Record<string, unknown> },
 ): Event {
   const { actor, now, request_id, source_ip, user_agent } = origin;
   const api_key = shownKey(record, now);

@@ -4,6 +4,7 @@ import { type Caller, demandEnvironment, demandGrantable, demandOwner } from './
 import { decideNewExpiry } from './lifetime.ts';
 import { KeyExpired, KeyRevoked, KeyRotated } from './problem.ts';
 import type { RotationSettings } from './rotation.ts';
+import { type Due, isEndRecorded, reschedule } from './schedule.ts';
 import { normalizeScopes } from './scope.ts';
 
 export interface ChangeRequest {
@@ -12,10 +13,20 @@ export interface ChangeRequest {
   scopes?: readonly string[] | undefined;
   /** null: never. */
   expires_at?: string | null | undefined;
+  /** null: the stack's. */
+  notify_days_before?: number[] | null | undefined;
 }
 
-/** Only the attributes that change; `ttl` goes with `expires_at`, and undefined takes it away. */
-export type Change = Partial<Pick<ApiKeyRecord, 'name' | 'metadata' | 'scopes' | 'expires_at' | 'ttl'>>;
+/**
+ * Only the attributes that change. `ttl` goes with `expires_at`, and the place in the index by_due with what is ahead:
+ * undefined takes them away.
+ */
+export type Change = Partial<
+  Pick<
+    ApiKeyRecord,
+    'name' | 'metadata' | 'scopes' | 'expires_at' | 'ttl' | 'notify_days_before' | 'swept_until' | keyof Due
+  >
+>;
 
 const isLater = (expires_at: string | null, than: string | null): boolean =>
   than !== null && (expires_at === null || expires_at > than);
@@ -40,10 +51,10 @@ export function decideChange(
 
   const status = statusOf(record, now);
   if (status === 'revoked') throw new KeyRevoked();
-  if (status === 'expired') throw new KeyExpired();
+  if (status === 'expired' || isEndRecorded(record)) throw new KeyExpired();
   if (status === 'rotated') throw new KeyRotated(record.successor_key_id ?? '');
 
-  const { name, metadata, scopes, expires_at } = request;
+  const { name, metadata, scopes, expires_at, notify_days_before } = request;
   const change: Change = {};
   if (name !== undefined) change.name = name;
   if (metadata !== undefined) change.metadata = metadata;
@@ -56,5 +67,8 @@ export function decideChange(
     change.ttl = ttlOf({ expires_at: change.expires_at, revoked_at: null }, settings.retention_days);
     if (isLater(change.expires_at, record.expires_at)) demandGrantable(caller, scopes ?? record.scopes);
   }
+  if (notify_days_before !== undefined) change.notify_days_before = notify_days_before;
+  if (expires_at !== undefined || notify_days_before !== undefined)
+    Object.assign(change, reschedule(record, change, settings, now));
   return change;
 }

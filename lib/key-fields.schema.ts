@@ -95,6 +95,27 @@ export const GracePeriodHours = z
   .max(720, 'must be at most 720 hours')
   .meta({ description: 'Hours during which the old key still works. 0 ends it at once.', example: 48 });
 
+const NOTIFY_MOST_DAYS = 365;
+const NOTIFY_MOST_STEPS = 5;
+
+export const NotifyDaysBefore = z
+  .array(
+    z
+      .int('must be a whole number of days')
+      .min(1, 'must be at least 1 day')
+      .max(NOTIFY_MOST_DAYS, `must be at most ${NOTIFY_MOST_DAYS} days`),
+    'must be a list of days',
+  )
+  .min(1, 'must have at least 1 day')
+  .max(NOTIFY_MOST_STEPS, `must have at most ${NOTIFY_MOST_STEPS} days`)
+  .refine((days) => new Set(days).size === days.length, 'must have each day once')
+  .transform((days) => days.toSorted((a, b) => b - a))
+  .meta({
+    description:
+      'Days before the end of the key at which `api_key.expiring` is sent, the farthest first. A key that lives shorter gets it at half of its life.',
+    example: [30, 14, 3],
+  });
+
 export const Reason = z
   .string('must be a string')
   .min(1, 'must have at least 1 character')

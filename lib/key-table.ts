@@ -1,11 +1,13 @@
-import { ApiKeyRecord } from './api-key.schema.ts';
+import { ApiKeyRecord, ListedKey } from './api-key.schema.ts';
 import { isValid, ttlOf } from './api-key.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { changesBetween, keyEvent, newEventId, type Origin } from './event.ts';
 import { putEvent } from './event-table.ts';
 import { type Claim, claiming } from './idempotency.ts';
+import type { Change } from './key-change.ts';
 import { IdempotencyKeyUsed, KeyExpired, KeyRevoked, NotFound, Unavailable } from './problem.ts';
-import type { Rotation } from './rotation.ts';
+import type { Cancellation, Rotation } from './rotation.ts';
+import { type DueStep, NOTHING_DUE } from './schedule.ts';
 import {
   ConditionFailed,
   changing,
@@ -18,10 +20,10 @@ import {
   readItem,
   transact,
 } from './table-client.ts';
-import { BY_LINEAGE, BY_OWNER, ListedKey, SORT_KEY } from './table-layout.ts';
+import { BY_LINEAGE, BY_OWNER, SORT_KEY } from './table-layout.ts';
 
-/** What a PATCH may change. What is absent or undefined stays as it is, but for `ttl: undefined`, which removes it. */
-export type KeyChanges = Partial<Pick<ApiKeyRecord, 'name' | 'metadata' | 'scopes' | 'expires_at' | 'ttl'>>;
+/** Absent when they do not apply: a change that says undefined takes them away. Every other attribute stays. */
+const REMOVABLE: ReadonlySet<string> = new Set(['ttl', 'due_shard', 'next_action_at']);
 
 /** How often a write is decided anew because somebody else's came first. */
 const MOST_DECISIONS = 8;
@@ -95,7 +97,7 @@ export async function createKey(
  */
 export function updateKey(
   seen: ApiKeyRecord,
-  decide: (record: ApiKeyRecord) => KeyChanges,
+  decide: (record: ApiKeyRecord) => Change,
   origin: Origin,
   table: KeyTable = environmentTable(),
 ): Promise<ApiKeyRecord> {
@@ -103,9 +105,9 @@ export function updateKey(
     seen,
     async (record) => {
       const changes = Object.fromEntries(
-        Object.entries(decide(record)).filter(([name, value]) => value !== undefined || name === 'ttl'),
+        Object.entries(decide(record)).filter(([name, value]) => value !== undefined || REMOVABLE.has(name)),
       );
-      const shown = changesBetween(record, changes).filter(({ field }) => field !== 'ttl');
+      const shown = changesBetween(record, changes).filter(({ field }) => field in ListedKey.shape);
       if (shown.length === 0) return record;
       return writeVersion(record, changes, 'api_key.updated', origin, table);
     },
@@ -156,6 +158,53 @@ export function rotateKey(
 }
 
 /**
+ * Takes a rotation back: the old key, the revoked successor and the events of both are one transaction. The first use
+ * of the successor and this never both succeed.
+ *
+ * @param seen the record as just read with `getKey`
+ * @param decide `decideCancellation`
+ * @returns both records as written
+ * @throws what `decide` throws; NotFound; Unavailable
+ */
+export function cancelRotation(
+  seen: ApiKeyRecord,
+  decide: (record: ApiKeyRecord, successor: ApiKeyRecord | undefined) => Cancellation,
+  reason: string,
+  origin: Origin,
+  table: KeyTable = environmentTable(),
+): Promise<{ record: ApiKeyRecord; successor: ApiKeyRecord }> {
+  let last: { record: ApiKeyRecord; successor: ApiKeyRecord } | undefined;
+
+  return decideAndWrite(
+    seen,
+    async (record) => {
+      // Done by this very request, whose answer was lost, or by its twin at the same moment: either way it is done.
+      if (last && record.version === last.record.version && record.successor_key_id === null)
+        return { record, successor: (await getKey(last.successor.id, table)) ?? last.successor };
+      const id = record.successor_key_id;
+      const successor = id === null ? undefined : await getKey(id, table);
+      const decided = decide(record, successor);
+      if (!successor) throw new NotFound();
+      const after = changed(record, decided.old);
+      const dropped = decided.successor ? changed(successor, decided.successor) : successor;
+      last = { record: after, successor: dropped };
+      const outcome = await transact(table, [
+        updating(record, after, table, { successor_key_id: successor.id }),
+        telling('api_key.updated', after, origin, table, { before: record, reason }),
+        ...(decided.successor
+          ? [
+              updating(successor, dropped, table, { successor_key_id: null }),
+              telling('api_key.revoked', dropped, origin, table, { before: successor, reason }),
+            ]
+          : []),
+      ]);
+      return outcome instanceof ConditionFailed ? 'conflict' : last;
+    },
+    table,
+  );
+}
+
+/**
  * Ends a key for ever. First as every write, from the state it was decided from; when others keep coming first,
  * then depending on nothing but that the key is not revoked yet, so no stream of other writes can hold it up. Its
  * event then shows the other fields as they were a moment before. Again changes nothing: the first time and reason
@@ -179,7 +228,7 @@ export async function revokeKey(
     const regardless = tries > MOST_POLITE_REVOKES;
     // An end that is past cannot move any more, and one to come lies after this; so the ttl holds, whoever writes.
     const ttl = ttlOf({ expires_at: record.expires_at, revoked_at }, retention_days);
-    const revoked = changed(record, { revoked_at, revoked_reason: reason, ttl });
+    const revoked = changed(record, { revoked_at, revoked_reason: reason, ttl, ...NOTHING_DUE });
     const update = regardless ? revokingRegardless(revoked, table) : updating(record, revoked, table);
     const event = telling('api_key.revoked', revoked, origin, table, { before: record, reason });
     const outcome = await transact(table, [update, event], MOST_TRIES_OF_REVOKE);
@@ -258,6 +307,46 @@ export async function markFirstUse(
   } catch (error) {
     if (error instanceof NotFound) return 'refused';
     throw error;
+  }
+}
+
+/**
+ * Does what is due of a key, one thing after the other, each in a transaction with its event. Whoever else is at it,
+ * and wherever it breaks off, each is done once: it is written to the version of the key that it was decided from,
+ * and moves `swept_until` past itself.
+ *
+ * @param seen the record as just read with `getKey`
+ * @param decide `decideDue` for this moment
+ * @returns how many events were recorded
+ * @throws what `decide` throws; Unavailable
+ */
+export async function doWhatIsDue(
+  seen: ApiKeyRecord,
+  decide: (record: ApiKeyRecord) => DueStep | undefined,
+  origin: Origin,
+  table: KeyTable = environmentTable(),
+): Promise<number> {
+  let record = seen;
+  let events = 0;
+  for (;;) {
+    const done = await decideAndWrite<{ record: ApiKeyRecord; events: number } | 'nothing'>(
+      record,
+      async (record) => {
+        const step = decide(record);
+        if (!step) return 'nothing';
+        const { changes, event } = step;
+        const after = changed(record, changes);
+        // Ids of events sort by time, and what happens to a key one after the other must sort so.
+        const told =
+          event && telling(event.type, after, { ...origin, now: origin.now + events }, table, event);
+        const outcome = await transact(table, [updating(record, after, table), ...(told ? [told] : [])]);
+        return outcome instanceof ConditionFailed ? 'conflict' : { record: after, events: told ? 1 : 0 };
+      },
+      table,
+    );
+    if (done === 'nothing') return events;
+    record = done.record;
+    events += done.events;
   }
 }
 
@@ -430,14 +519,17 @@ function updating(before: ApiKeyRecord, after: ApiKeyRecord, table: KeyTable, mo
 
 /** The update that revokes a key in whatever state it is. */
 function revokingRegardless({ id, revoked_at, revoked_reason, ttl }: ApiKeyRecord, table: KeyTable) {
-  const { expression, values } = changing({ revoked_at, revoked_reason, ttl });
+  const { expression, values } = changing({ revoked_at, revoked_reason, ttl, ...NOTHING_DUE });
   return {
     Update: {
       TableName: table.tableName,
       Key: placeOf(id),
       UpdateExpression: `${expression} ADD #version :one`,
       ConditionExpression: 'attribute_exists(#pk) AND attribute_type(#revoked_at, :null)',
-      ExpressionAttributeNames: names('pk', 'version', 'revoked_at', 'revoked_reason', 'ttl'),
+      ExpressionAttributeNames: names(
+        ...['pk', 'version', 'revoked_at', 'revoked_reason', 'ttl'],
+        ...Object.keys(NOTHING_DUE),
+      ),
       ExpressionAttributeValues: { ...values, ':one': 1, ':null': 'NULL' },
     },
   };
@@ -451,7 +543,7 @@ const telling = (
   record: ApiKeyRecord,
   origin: Origin,
   table: KeyTable,
-  told: { before?: ApiKeyRecord; reason?: string | null } = {},
+  told: { before?: ApiKeyRecord; reason?: string | null; data?: Record<string, unknown> } = {},
 ) => putEvent(keyEvent(type, record, origin, { id: newEventId(origin.now), ...told }), table);
 
 /** The last part of a transaction: it takes the Idempotency-Key, if the request came with one. */

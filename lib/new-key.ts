@@ -1,14 +1,30 @@
 import type { ApiKeyRecord } from './api-key.schema.ts';
 import { ttlOf } from './api-key.ts';
 import { mintKey, newKeyId } from './key-format.ts';
+import type { Rotation } from './rotation.ts';
+import { dueOf, type ScheduleSettings } from './schedule.ts';
 import { normalizeScopes } from './scope.ts';
 import type { SecretText } from './secret-text.ts';
 
 /** What somebody decides about a new key; the rest follows. */
 export type NewKey = Pick<
   ApiKeyRecord,
-  'owner_id' | 'owner_access' | 'name' | 'environment' | 'scopes' | 'expires_at' | 'metadata' | 'created_by'
+  | 'owner_id'
+  | 'owner_access'
+  | 'name'
+  | 'environment'
+  | 'scopes'
+  | 'expires_at'
+  | 'metadata'
+  | 'notify_days_before'
+  | 'created_by'
 >;
+
+/** Where a new record comes into the index by_due is part of making it. */
+const scheduled = (record: ApiKeyRecord, settings: ScheduleSettings, now: number): ApiKeyRecord => ({
+  ...record,
+  ...dueOf(record, settings, now),
+});
 
 /**
  * The first key of a lineage: its text, and the record to write. It draws random bytes and writes nothing.
@@ -18,7 +34,7 @@ export type NewKey = Pick<
 export function newKey(
   decided: NewKey,
   now: number,
-  settings: { key_prefix: string; retention_days: number },
+  settings: ScheduleSettings & { key_prefix: string; retention_days: number },
 ): { key: SecretText; record: ApiKeyRecord } {
   const id = newKeyId(now);
   const { key, digest, hint } = mintKey({
@@ -40,9 +56,25 @@ export function newKey(
     successor_key_id: null,
     root_key_id: id,
     generation: 0,
+    swept_until: null,
     digest,
     version: 1,
     ttl: ttlOf({ expires_at: decided.expires_at, revoked_at: null }, settings.retention_days),
   };
-  return { key, record };
+  return { key, record: scheduled(record, settings, now) };
+}
+
+/**
+ * The record of a successor that a rotation decided.
+ *
+ * @param minted what the rotation does not know
+ * @param now epoch milliseconds
+ */
+export function successorRecord(
+  decided: Rotation['successor'],
+  minted: Pick<ApiKeyRecord, 'id' | 'digest' | 'hint' | 'created_by'>,
+  settings: ScheduleSettings,
+  now: number,
+): ApiKeyRecord {
+  return scheduled({ ...decided, ...minted }, settings, now);
 }

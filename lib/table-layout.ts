@@ -1,8 +1,13 @@
-import type { z } from 'zod';
-import { ApiKeyRecord } from './api-key.schema.ts';
+import { ListedKey } from './api-key.schema.ts';
 
 /** The sort key says what kind of record an item is; the partition keys of the kinds never meet. */
-export const SORT_KEY = { apiKey: 'api_key', idempotency: 'idempotency', secret: 'secret' } as const;
+export const SORT_KEY = {
+  apiKey: 'api_key',
+  idempotency: 'idempotency',
+  secret: 'secret',
+  webhookEndpoint: 'webhook_endpoint',
+  webhookCount: 'webhook_count',
+} as const;
 
 /** Keys of one owner, newest first: ids are time-ordered. */
 export const BY_OWNER = 'by_owner';
@@ -16,10 +21,6 @@ export const EVENTS_BY_DAY = 'events_by_day';
 export const BY_DUE = 'by_due';
 /** The webhook endpoints of one owner, or of those that listen to all. */
 export const WEBHOOKS_BY_OWNER = 'webhooks_by_owner';
-
-/** A key as the indexes hold it: without what only deciding and writing need. The digest never leaves the table. */
-export const ListedKey = ApiKeyRecord.omit({ digest: true, version: true, ttl: true });
-export type ListedKey = z.infer<typeof ListedKey>;
 
 interface Attribute {
   name: string;

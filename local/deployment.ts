@@ -23,6 +23,8 @@ export class UnknownInTemplate extends Error {
 interface World {
   account: string;
   region: string;
+  /** Where the services of AWS are. */
+  aws: string;
 }
 
 const keyText = ({ stack, logicalId }: ResourceKey): string => `${stack}/${logicalId}`;

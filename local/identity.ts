@@ -20,6 +20,7 @@ function physicalName(stack: string, logicalId: string, longest: number): string
  * The names that resources go by on a laptop: the template's, or made of stack and logical id, so that they are the
  * same in each start. Custom resources name themselves and are not known here.
  *
+ * @param world `aws` is the URL where the services of AWS are here
  * @returns undefined for a type that the laptop stack does not know
  */
 export function identityOf(
@@ -29,7 +30,7 @@ export function identityOf(
     type,
     properties,
   }: { stack: string; logicalId: string; type: string; properties: Record<string, unknown> },
-  { account, region }: { account: string; region: string },
+  { account, region, aws }: { account: string; region: string; aws: string },
 ): Identity | undefined {
   const arn = (service: string, resource: string): string =>
     `arn:aws:${service}:${region}:${account}:${resource}`;
@@ -60,6 +61,25 @@ export function identityOf(
       // The label is the time at which the stream was made; it must be the same in each start.
       const StreamArn = `${Arn}/stream/2026-01-01T00:00:00.000`;
       return { ref: name, attributes: { Arn, StreamArn, TableId: stableUuid(`${stack}/${logicalId}`) } };
+    }
+    case 'AWS::SQS::Queue': {
+      const QueueName = named('QueueName', 80);
+      // The SDK sends a request to the host of the queue's URL, whatever its endpoint is set to.
+      const QueueUrl = `${aws}/${account}/${QueueName}`;
+      return { ref: QueueUrl, attributes: { Arn: arn('sqs', QueueName), QueueName, QueueUrl } };
+    }
+    case 'AWS::Events::EventBus': {
+      const name = String(properties['Name']);
+      return { ref: name, attributes: { Arn: arn('events', `event-bus/${name}`), Name: name } };
+    }
+    case 'AWS::Events::Rule': {
+      const name = named('Name', 64);
+      const bus = /[^/]+$/.exec(String(properties['EventBusName'] ?? 'default'))![0];
+      const ofDefault = bus === 'default';
+      return {
+        ref: ofDefault ? name : `${bus}|${name}`,
+        attributes: { Arn: arn('events', ofDefault ? `rule/${name}` : `rule/${bus}/${name}`) },
+      };
     }
     case 'AWS::Logs::LogGroup': {
       const name = named('LogGroupName', 512);
@@ -117,7 +137,17 @@ export function identityOf(
     case 'AWS::ApiGateway::Method':
     case 'AWS::ApiGateway::GatewayResponse':
     case 'AWS::IAM::Policy':
+    case 'AWS::Lambda::EventSourceMapping': {
+      const Id = stableUuid(`${stack}/${logicalId}`);
+      return {
+        ref: Id,
+        attributes: { Id, EventSourceMappingArn: arn('lambda', `event-source-mapping:${Id}`) },
+      };
+    }
+    case 'AWS::Lambda::EventInvokeConfig':
     case 'AWS::Lambda::Permission':
+    case 'AWS::SQS::QueuePolicy':
+    case 'AWS::Events::EventBusPolicy':
     case 'AWS::CDK::Metadata':
       return {
         ref: physicalName(stack, logicalId, 255),

@@ -10,11 +10,16 @@ import { serveControl } from './control.ts';
 import { startCustomResources } from './custom-resources.ts';
 import { checkDeployment, deploy } from './deployment.ts';
 import { describeTable } from './dynamodb/engine-client.ts';
-import { createTables, startEngine, sweepTtl } from './dynamodb/index.ts';
+import { createTables, openStreams, startEngine, sweepTtl } from './dynamodb/index.ts';
 import { dynamoDbService } from './dynamodb/service.ts';
+import { startEventSources } from './event-sources/index.ts';
+import { startEventBridge } from './eventbridge/index.ts';
+import { openFaults } from './faults.ts';
 import { evaluatePolicies } from './iam.ts';
+import { openAsyncInvocations } from './lambda/async.ts';
 import { forgetLogs, startLambda } from './lambda/service.ts';
 import type { DeployedResource, WithoutEffect } from './resource.ts';
+import { startSqs } from './sqs/index.ts';
 import { lockStateDir, readState, writePrivate } from './state-file.ts';
 import { allSupported, isCustomResource } from './supported.ts';
 
@@ -94,7 +99,10 @@ export async function startStack(options: {
   const directory = typeof assemblyDir === 'string' ? assemblyDir : await step('cdk synth', assemblyDir);
   const { stacks, checked } = await step('templates read and checked', () => {
     const found = readAssembly(directory, world);
-    return { stacks: found, checked: checkDeployment(found, world, allSupported) };
+    return {
+      stacks: found,
+      checked: checkDeployment(found, { ...world, aws: 'http://127.0.0.1' }, allSupported),
+    };
   });
   const apiCount = checked.resources.filter(({ type }) => isApi(type)).length;
   for (let each = port + 1; port > 0 && each <= port + apiCount; each += 1) await checkPort(each);
@@ -102,7 +110,8 @@ export async function startStack(options: {
   if (fresh) {
     log('--fresh: data, logs, clock and admin key of earlier starts are deleted');
     forgetLogs(stateDir);
-    for (const file of ['custom-resources.json', 'stack.json']) rmSync(join(stateDir, file), { force: true });
+    for (const file of ['custom-resources.json', 'stack.json', 'stream-positions.json'])
+      rmSync(join(stateDir, file), { force: true });
   }
   const clock = openClock({ stateDir, fresh });
   const logFile = (name: string) => (line: unknown) =>
@@ -120,13 +129,27 @@ export async function startStack(options: {
   const dataIsNew = await step('tables', () => makeTables(engine.endpoint, checked.resources, fresh));
   const resources: DeployedResource[] = [];
   // Each service of AWS that functions can reach plugs in here.
+  const sqs = startSqs({ resources, stateDir, fresh, clock, ...world });
+  running.defer(() => sqs.close());
+  const eventBridge = startEventBridge({
+    ...{ resources, stateDir, fresh, clock, sqs, ...world },
+    mayInvoke: (functionArn, ruleArn) => lambda.mayInvoke(functionArn, ruleArn),
+    invoke: (functionArn, payload) => asynchronous.accept(functionArn, payload),
+    log: logFile('eventbridge.log'),
+  });
+  running.defer(() => eventBridge.stop());
+  const streams = openStreams({ engine: engine.endpoint, clock, ...world });
   const servedApis: ServedApi[] = [];
   const awsServices: AwsService[] = [
-    dynamoDbService({ engine: engine.endpoint, ...world }),
+    dynamoDbService({ engine: engine.endpoint, ...world, onWrite: streams.wake }),
+    sqs,
+    eventBridge,
     apiGatewayService({ apis: servedApis, ...world }),
   ];
+  const faults = openFaults(() => clock.now());
   const front = await startAwsFront({
     services: awsServices,
+    intercept: faults.intercept,
     principals: (accessKeyId) => lambda.principal(accessKeyId),
     now: () => clock.now(),
     ...world,
@@ -161,7 +184,8 @@ export async function startStack(options: {
   describeApis({ resources: checked.resources, ...services });
 
   const outputs = await step('functions, roles and custom resources', () =>
-    deploy(stacks, world, resources, async (resource, definition) => {
+    deploy(stacks, { ...world, aws: front.endpoint }, resources, async (resource, definition) => {
+      if (resource.type === 'AWS::SQS::Queue') sqs.add(resource);
       if (resource.type === 'AWS::Lambda::Function') lambda.add(resource, assetsOf(stacks, resource.stack));
       if (!isCustomResource(resource.type)) return undefined;
       return customResources.apply({
@@ -188,14 +212,55 @@ export async function startStack(options: {
   });
   await customResources.cleanUp();
 
+  sqs.connect();
+  const asynchronous = openAsyncInvocations({
+    resources,
+    stateDir,
+    fresh,
+    clock,
+    sqs,
+    ...lambda,
+    log: logFile('lambda.log'),
+  });
+  running.defer(() => asynchronous.stop());
+  asynchronous.start();
+  eventBridge.start();
+  const eventSources = await step('event sources', () =>
+    startEventSources({
+      resources,
+      lambda,
+      sqs,
+      streams,
+      clock,
+      stateDir,
+      ...world,
+      log: logFile('lambda.log'),
+    }),
+  );
+  running.defer(() => eventSources.stop());
+
   const tables = checked.resources.filter(({ type }) => type.startsWith('AWS::DynamoDB::'));
   const sweep = async (): Promise<void> => {
-    await sweepTtl({ endpoint: engine.endpoint, resources: tables, now: clock.now() });
+    await sweepTtl({
+      endpoint: engine.endpoint,
+      resources: tables,
+      now: clock.now(),
+      onExpiring: streams.expiring,
+    });
+    streams.wake();
   };
   const controlPort = port === 0 ? 0 : port + apiCount;
-  const control = await serveControl({ port: controlPort, clock, lambda, afterMove: sweep }).catch(
-    portProblem(controlPort),
-  );
+  const control = await serveControl({
+    port: controlPort,
+    clock,
+    lambda,
+    asynchronous,
+    sqs,
+    eventBridge,
+    faults,
+    resources,
+    afterMove: sweep,
+  }).catch(portProblem(controlPort));
   running.defer(() => control.close());
   const sweeper = setInterval(() => {
     sweep().catch((error: Error) => logFile('dynamodb-engine.log')(`TTL sweep: ${error.message}`));
@@ -242,9 +307,6 @@ export async function startStack(options: {
   };
 }
 
-const isApi = (type: string): boolean =>
-  type === 'AWS::ApiGateway::RestApi' || type === 'AWS::ApiGatewayV2::Api';
-
 /**
  * Where functions find AWS. `AWS_ENDPOINT_URL` is for every service: one that the front does not have is refused there,
  * and never asked on the network.
@@ -258,6 +320,9 @@ const endpointVariables = (endpoint: string): Record<string, string> => ({
     ]),
   ),
 });
+
+const isApi = (type: string): boolean =>
+  type === 'AWS::ApiGateway::RestApi' || type === 'AWS::ApiGatewayV2::Api';
 
 const assetsOf = (stacks: AssemblyStack[], name: string) =>
   stacks.find((stack) => stack.name === name)!.assets;

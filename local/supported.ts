@@ -1,8 +1,11 @@
 import { supported as apiGateway } from './api-gateway/index.ts';
 import { supported as apiGatewayV2 } from './api-gateway-v2/index.ts';
 import { supported as dynamoDb } from './dynamodb/index.ts';
+import { supported as eventSources } from './event-sources/index.ts';
+import { supported as eventBridge } from './eventbridge/index.ts';
 import { supported as lambda } from './lambda/supported.ts';
 import type { Supported } from './resource.ts';
+import { supported as sqs } from './sqs/index.ts';
 
 const label = { noEffect: 'a label for people' };
 const noCloudWatch = { noEffect: 'there is no CloudWatch on a laptop' };
@@ -45,6 +48,9 @@ export function allSupported(types: Iterable<string>): Supported {
     ...apiGateway,
     ...apiGatewayV2,
     ...dynamoDb,
+    ...sqs,
+    ...eventBridge,
+    ...eventSources,
     ...Object.fromEntries(custom.map((type) => [type, { properties: { '*': 'used' as const } }])),
   };
 }

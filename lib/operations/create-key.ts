@@ -2,9 +2,17 @@ import { z } from 'zod';
 import { ApiKey, Environment, OwnerAccess } from '../api-key.schema.ts';
 import { publicKey } from '../api-key.ts';
 import { demandEnvironment, demandGrantable, demandOwner } from '../caller.ts';
-import { keyPrefix, lifetimeSettings, retentionDays } from '../environment.ts';
+import { keyPrefix, lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
 import { oncePer } from '../idempotency.ts';
-import { ExpiresInDays, Metadata, Name, OwnerId, Scopes, SentInstant } from '../key-fields.schema.ts';
+import {
+  ExpiresInDays,
+  Metadata,
+  Name,
+  NotifyDaysBefore,
+  OwnerId,
+  Scopes,
+  SentInstant,
+} from '../key-fields.schema.ts';
 import * as keyTable from '../key-table.ts';
 import { decideExpiry } from '../lifetime.ts';
 import { newKey } from '../new-key.ts';
@@ -29,6 +37,13 @@ const CreateKey = z
       description: "By default the calling key's own environment.",
     }),
     metadata: Metadata.default({}),
+    notify_days_before: NotifyDaysBefore.nullable()
+      .default(null)
+      .meta({
+        description:
+          'Days before its end at which `api_key.expiring` is sent, at most 5. null: those of the stack. Successors have the same.',
+        example: [30, 14, 3],
+      }),
   })
   .meta({ id: 'CreateKey' });
 
@@ -73,7 +88,7 @@ export const createKey = defineOperation({
 
     const { key, record } = await oncePer(claimOf('create-key', request), {
       first: async (claim) => {
-        const { name, owner_id, owner_access, scopes, metadata } = body;
+        const { name, owner_id, owner_access, scopes, metadata, notify_days_before } = body;
         const expires_at = decideExpiry(body, now, lifetimeSettings());
         const made = newKey(
           {
@@ -82,12 +97,13 @@ export const createKey = defineOperation({
             owner_access,
             scopes,
             metadata,
+            notify_days_before,
             environment,
             expires_at,
             created_by: caller.key_id,
           },
           now,
-          { key_prefix: keyPrefix(), retention_days: retentionDays() },
+          { key_prefix: keyPrefix(), retention_days: retentionDays(), ...scheduleSettings() },
         );
         const record = await keyTable.createKey(made.record, origin, claim);
         return record === 'taken' ? record : { key: made.key, record };

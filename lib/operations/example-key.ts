@@ -22,6 +22,7 @@ export const exampleKey: ApiKey = {
   root_key_id: 'key_01Rk5d1hV0PaxFJTzYH0bM',
   generation: 0,
   metadata: { ticket: 'OPS-1042' },
+  notify_days_before: null,
 };
 
 const successorId = 'key_01Rk7m3pX8uJrNcD5fGhYs';

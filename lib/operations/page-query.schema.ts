@@ -10,7 +10,7 @@ export const Limit = z
   .transform(Number)
   .default(DEFAULT_LIMIT)
   .meta({
-    description: 'How many keys a page has at most.',
+    description: 'How many entries a page has at most.',
     override: ({ jsonSchema }: { jsonSchema: Record<string, unknown> }) => {
       for (const name of Object.keys(jsonSchema)) if (name !== 'description') delete jsonSchema[name];
       Object.assign(jsonSchema, { type: 'integer', minimum: 1, maximum: 100, default: DEFAULT_LIMIT });

@@ -2,11 +2,12 @@ import { z } from 'zod';
 import { ApiKey } from '../api-key.schema.ts';
 import { publicKey } from '../api-key.ts';
 import { demandEnvironment, demandGrantable, demandOwner } from '../caller.ts';
-import { keyPrefix, lifetimeSettings, retentionDays } from '../environment.ts';
+import { keyPrefix, lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
 import { oncePer } from '../idempotency.ts';
 import { ExpiresInDays, GracePeriodHours, Name, Scopes } from '../key-fields.schema.ts';
 import { mintKey, newKeyId } from '../key-format.ts';
 import * as keyTable from '../key-table.ts';
+import { successorRecord } from '../new-key.ts';
 import { decideRotation } from '../rotation.ts';
 import { Plaintext } from './answers.schema.ts';
 import { defineOperation } from './definition.ts';
@@ -64,7 +65,7 @@ export const rotateKey = defineOperation({
   },
   async run(request) {
     const { caller, id, body, now, origin } = request;
-    const settings = { ...lifetimeSettings(), retention_days: retentionDays() };
+    const settings = { ...lifetimeSettings(), ...scheduleSettings(), retention_days: retentionDays() };
     const seen = await visibleKey(caller, id);
     demandOwner(caller, seen);
     demandEnvironment(caller, seen);
@@ -84,7 +85,12 @@ export const rotateKey = defineOperation({
             demandGrantable(caller, successor.scopes);
             return {
               old,
-              successor: { ...successor, id: successorId, digest, hint, created_by: caller.key_id },
+              successor: successorRecord(
+                successor,
+                { id: successorId, digest, hint, created_by: caller.key_id },
+                settings,
+                now,
+              ),
             };
           },
           origin,

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { publicKey } from '../api-key.ts';
-import { lifetimeSettings, retentionDays } from '../environment.ts';
+import { lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
 import { decideChange } from '../key-change.ts';
-import { Metadata, Name, Scopes, SentInstant } from '../key-fields.schema.ts';
+import { Metadata, Name, NotifyDaysBefore, Scopes, SentInstant } from '../key-fields.schema.ts';
 import * as keyTable from '../key-table.ts';
 import { OneKey } from './answers.schema.ts';
 import { defineOperation } from './definition.ts';
@@ -17,9 +17,16 @@ const UpdateKey = z
     expires_at: SentInstant.nullable()
       .optional()
       .meta({ description: 'When the key ends. null: never, where the stack allows it.' }),
+    notify_days_before: NotifyDaysBefore.nullable()
+      .optional()
+      .meta({
+        description:
+          'Days before its end at which `api_key.expiring` is sent, at most 5. null: those of the stack.',
+        example: [30, 14, 3],
+      }),
   })
   .refine((body) => Object.values(body).some((value) => value !== undefined), {
-    message: 'must change something: name, metadata, scopes or expires_at',
+    message: 'must change something: name, metadata, scopes, expires_at or notify_days_before',
   })
   .meta({ id: 'UpdateKey' });
 
@@ -47,7 +54,7 @@ export const updateKey = defineOperation({
     answer: { api_key: exampleKey },
   },
   async run({ caller, id, body, now, origin }) {
-    const settings = { ...lifetimeSettings(), retention_days: retentionDays() };
+    const settings = { ...lifetimeSettings(), ...scheduleSettings(), retention_days: retentionDays() };
     const record = await keyTable.updateKey(
       await visibleKey(caller, id),
       (seen) => decideChange(seen, body, caller, now, settings),

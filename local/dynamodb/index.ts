@@ -1,2 +1,3 @@
 export { type Engine, startEngine } from './engine.ts';
+export { openStreams, type Streams } from './streams.ts';
 export { createTables, supported, sweepTtl } from './tables.ts';

@@ -5,7 +5,13 @@ import { authorizationsOf, type PartitionKeys, type TableLookup } from './author
 import { describeTable, engineAuthorization } from './engine-client.ts';
 
 /** DynamoDB as a function sees it: an allowed request goes on to the engine, body byte for byte, and so its answer. */
-export function dynamoDbService(o: { engine: string; account: string; region: string }): AwsService {
+export function dynamoDbService(o: {
+  engine: string;
+  account: string;
+  region: string;
+  /** Runs after each write. */
+  onWrite?(): void;
+}): AwsService {
   const engine = new URL(o.engine);
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
   const tables = new Map<string, PartitionKeys>();
@@ -58,6 +64,10 @@ export function dynamoDbService(o: { engine: string; account: string; region: st
     name: 'dynamodb',
     protocol: { kind: 'json', version: '1.0', targets: ['DynamoDB_20120810'] },
     questions: ({ operation, input }) => authorizationsOf(operation, input, lookup),
-    handle: ({ request }) => forward(request),
+    async handle({ operation, request }) {
+      const answer = await forward(request);
+      if (/Put|Update|Delete|Write/.test(operation)) o.onWrite?.();
+      return answer;
+    },
   };
 }

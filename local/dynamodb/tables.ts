@@ -1,4 +1,5 @@
 import {
+  type AttributeValue,
   CreateTableCommand,
   DeleteItemCommand,
   DeleteTableCommand,
@@ -106,8 +107,8 @@ const propertiesOf = (resource: DeployedResource) => resource.properties as unkn
  * Makes the tables of the template that the engine does not have yet; a table that is there keeps its data.
  *
  * @param fresh deletes them first: for an engine that `startEngine` did not start
- * @throws Error for a property that is not in `supported`, and for a table whose keys or indexes differ from the
- *   template's: CloudFormation would replace or rebuild it, here `--fresh` does
+ * @throws Error for a property that is not in `supported`, and for a table whose keys, indexes or stream differ from
+ *   the template's: CloudFormation would replace or rebuild it, here `--fresh` does
  */
 export async function createTables(o: {
   endpoint: string;
@@ -132,7 +133,7 @@ export async function createTables(o: {
       await waitUntilTableExists({ client, maxWaitTime: 20, minDelay: 1 }, { TableName: name });
     } else if (shapeOf(existing) !== shapeOf(definition(name, wanted))) {
       throw new Error(
-        `The table ${name} has other keys or indexes than ${resource.stack}/${resource.logicalId} in the template. Start with --fresh to make it anew, without its data.`,
+        `The table ${name} has other keys, indexes or another stream than ${resource.stack}/${resource.logicalId} in the template. Start with --fresh to make it anew, without its data.`,
       );
     }
     await setTtl(o.endpoint, name, wanted);
@@ -149,13 +150,14 @@ function definition(name: string, wanted: TableProperties) {
     KeySchema: wanted.KeySchema,
     GlobalSecondaryIndexes: indexes(wanted.GlobalSecondaryIndexes),
     LocalSecondaryIndexes: indexes(wanted.LocalSecondaryIndexes),
-    ...(wanted.StreamSpecification
-      ? { StreamSpecification: { StreamEnabled: true, ...wanted.StreamSpecification } }
-      : {}),
+    // Whatever the template's view: only with both images a write that changes nothing can be told from others.
+    ...(wanted.StreamSpecification && {
+      StreamSpecification: { StreamEnabled: true, StreamViewType: 'NEW_AND_OLD_IMAGES' as const },
+    }),
   };
 }
 
-/** Keys and indexes in one text, to compare a table with its template. */
+/** Keys, indexes and stream in one text, to compare a table with its template. */
 function shapeOf(of: TableDescription | ReturnType<typeof definition>): string {
   const keys = (schema: { AttributeName?: string; KeyType?: string }[] = []) =>
     schema.map(({ AttributeName, KeyType }) => `${KeyType} ${AttributeName}`).sort();
@@ -170,7 +172,8 @@ function shapeOf(of: TableDescription | ReturnType<typeof definition>): string {
   const types = of.AttributeDefinitions?.map(
     ({ AttributeName, AttributeType }) => `${AttributeName} ${AttributeType}`,
   );
-  return JSON.stringify([keys(of.KeySchema), types?.sort(), indexes]);
+  const stream = of.StreamSpecification?.StreamViewType ?? 'none';
+  return JSON.stringify([keys(of.KeySchema), types?.sort(), indexes, stream]);
 }
 
 /** The attribute, when the template turns TTL on. */
@@ -209,6 +212,8 @@ export async function sweepTtl(o: {
   endpoint: string;
   resources: DeployedResource[];
   now: number;
+  /** Told before each delete, and after one that did not happen. */
+  onExpiring?(tableName: string, key: Record<string, AttributeValue>, isExpiring: boolean): void;
 }): Promise<number> {
   const client = engineClient(o.endpoint);
   const seconds = Math.floor(o.now / 1000);
@@ -242,6 +247,7 @@ export async function sweepTtl(o: {
     );
     for await (const { Items: items = [] } of pages) {
       for (const Key of items) {
+        o.onExpiring?.(resource.ref, Key, true);
         try {
           await client.send(
             new DeleteItemCommand({
@@ -254,6 +260,7 @@ export async function sweepTtl(o: {
           );
           deleted += 1;
         } catch (error) {
+          o.onExpiring?.(resource.ref, Key, false);
           if ((error as Error).name !== 'ConditionalCheckFailedException') throw error;
         }
       }

@@ -50,6 +50,8 @@ export class Instance {
   #alive = true;
   /** How long loading the handler took; reported with the first invocation, as Lambda does. */
   initMs: number | undefined;
+  /** Of the invocation that runs now. */
+  invocationId: string | undefined;
   /** When it was last used, for ending idle ones (real milliseconds since 1970). */
   idleSince = Date.now();
 
@@ -139,6 +141,7 @@ export class Instance {
         );
       };
     });
+    this.invocationId = invocation.id;
     this.#send({ type: 'invoke', ...invocation, deadline: Date.now() + timeoutMs });
     const outcome = await Promise.race([
       answered,
@@ -152,6 +155,7 @@ export class Instance {
       })),
     ]);
     clearTimeout(timer);
+    this.invocationId = undefined;
     // What the handler printed was written before its answer; one turn of the loop reads it before we go on.
     await new Promise((next) => setImmediate(next));
     this.idleSince = Date.now();

@@ -20,6 +20,8 @@ const LONGEST_QUEUE = 1_000;
 /** An idle process ends after this time, but for one of each function. */
 const IDLE_MS = 30_000;
 
+const CREDENTIALS = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'];
+
 const CHARACTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 const randomText = (length: number): string =>
   [...randomBytes(length)].map((byte) => CHARACTERS[byte % CHARACTERS.length]).join('');
@@ -39,6 +41,12 @@ export class InvokeProblem extends Error {
 export interface LambdaService {
   /** Adds an `AWS::Lambda::Function`. Its role and the role's policies must be among the resources. @throws Error */
   add(resource: DeployedResource, assets: Map<string, Asset>): void;
+  /** A function by name or ARN, and the role it acts as. @throws InvokeProblem */
+  describe(function_: string): { name: string; arn: string; timeoutMs: number; role(): Principal };
+  /** Ends the idle processes of a function: its next invocation is a cold start. */
+  cool(function_: string): void;
+  /** Lets a function have more processes at once, as far as its reserved concurrency allows. @returns how many it has */
+  scale(function_: string, processes: number): number;
   /** By name or ARN. Errors of the function come back as `functionError`. @throws InvokeProblem */
   invoke(function_: string, payload: unknown): Promise<{ payload: unknown; functionError?: string }>;
   mayInvoke(functionArn: string, sourceArn: string): boolean;
@@ -51,9 +59,12 @@ export interface LambdaService {
 interface LambdaFunction {
   name: string;
   arn: string;
+  roleArn: string;
   timeoutMs: number;
   memoryMb: number;
   mostInstances: number;
+  /** `ReservedConcurrentExecutions` */
+  reserved: number;
   logFormat: 'Text' | 'JSON';
   environment: Record<string, string>;
   log(line: string): void;
@@ -81,6 +92,7 @@ export function startLambda(options: {
   const logDir = join(options.stateDir, 'logs');
   mkdirSync(logDir, { recursive: true, mode: 0o700 });
   const functions = new Map<string, LambdaFunction>();
+  /** By access key id. Each process has its own, so that a call tells which process made it. */
   const principals = new Map<string, Omit<Principal, 'policies'>>();
   const logFiles: number[] = [];
   let closing = false;
@@ -125,8 +137,6 @@ export function startLambda(options: {
     };
     const memoryMb = Number(properties['MemorySize'] ?? 128);
     const logFormat = logging.LogFormat === 'JSON' ? 'JSON' : 'Text';
-    const accessKeyId = `ASIA${randomText(16)}`;
-    const secretAccessKey = randomBytes(30).toString('base64');
     // https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, "Defined runtime environment variables"
     const own: Record<string, string> = {
       _HANDLER: Handler!,
@@ -140,9 +150,6 @@ export function startLambda(options: {
       AWS_LAMBDA_LOG_GROUP_NAME: logging.LogGroup ?? `/aws/lambda/${name}`,
       AWS_LAMBDA_LOG_FORMAT: logFormat,
       ...(logFormat === 'JSON' && { AWS_LAMBDA_LOG_LEVEL: logging.ApplicationLogLevel ?? 'INFO' }),
-      AWS_ACCESS_KEY_ID: accessKeyId,
-      AWS_SECRET_ACCESS_KEY: secretAccessKey,
-      AWS_SESSION_TOKEN: randomBytes(60).toString('base64'),
       LAMBDA_TASK_ROOT: asset.path,
       TZ: ':UTC',
       LANG: 'en_US.UTF-8',
@@ -151,23 +158,22 @@ export function startLambda(options: {
       ...endpoints,
     };
     for (const variable of Object.keys(variables)) {
-      if (Object.hasOwn(own, variable))
+      if (Object.hasOwn(own, variable) || CREDENTIALS.includes(variable))
         fail(`Environment: ${variable} is set by Lambda (or the laptop stack) itself`);
     }
     policiesOf(Role, resources); // A role that can't be known stops the start, not the first request.
-    principals.set(accessKeyId, { roleArn: Role, accessKeyId, secretAccessKey, sessionName: name });
 
     const file = openSync(join(logDir, `${name}.log`), 'a', 0o600);
     logFiles.push(file);
+    const reserved = Number(properties['ReservedConcurrentExecutions'] ?? Number.POSITIVE_INFINITY);
     functions.set(name, {
       name,
       arn: attributes['Arn']!,
+      roleArn: Role,
       timeoutMs: Number(properties['Timeout'] ?? 3) * 1000,
       memoryMb,
-      mostInstances: Math.min(
-        MOST_INSTANCES,
-        Number(properties['ReservedConcurrentExecutions'] ?? MOST_INSTANCES),
-      ),
+      mostInstances: Math.min(MOST_INSTANCES, reserved),
+      reserved,
       logFormat,
       environment: {
         ...Object.fromEntries(Object.entries(variables).map(([k, v]) => [k, String(v)])),
@@ -187,16 +193,29 @@ export function startLambda(options: {
   async function start(fn: LambdaFunction): Promise<void> {
     fn.starting += 1;
     const date = new Date(clock.now()).toISOString().slice(0, 10).replaceAll('-', '/');
+    const accessKeyId = `ASIA${randomText(16)}`;
+    const secretAccessKey = randomBytes(30).toString('base64');
     const instance = new Instance({
       environment: {
         ...fn.environment,
+        AWS_ACCESS_KEY_ID: accessKeyId,
+        AWS_SECRET_ACCESS_KEY: secretAccessKey,
+        AWS_SESSION_TOKEN: randomBytes(60).toString('base64'),
         AWS_LAMBDA_LOG_STREAM_NAME: `${date}/[$LATEST]${randomBytes(16).toString('hex')}`,
       },
       memoryMb: fn.memoryMb,
       onLine: fn.log,
     });
     fn.instances.add(instance);
+    principals.set(accessKeyId, {
+      roleArn: fn.roleArn,
+      accessKeyId,
+      secretAccessKey,
+      sessionName: fn.name,
+      process: instance,
+    });
     void instance.exited.then(() => {
+      principals.delete(accessKeyId);
       fn.instances.delete(instance);
       fn.idle = fn.idle.filter((other) => other !== instance);
       startMore(fn);
@@ -302,6 +321,27 @@ export function startLambda(options: {
   return {
     add,
     invoke,
+    describe(nameOrArn) {
+      const { name, arn, timeoutMs, roleArn } = find(nameOrArn);
+      return {
+        name,
+        arn,
+        timeoutMs,
+        role: () => ({
+          ...{ roleArn, sessionName: name, policies: policiesOf(roleArn, resources) },
+          // Lambda calls in its name, without a signature that anybody checks.
+          ...{ accessKeyId: '', secretAccessKey: '' },
+        }),
+      };
+    },
+    cool(nameOrArn) {
+      for (const instance of find(nameOrArn).idle.splice(0)) instance.kill();
+    },
+    scale(nameOrArn, processes) {
+      const fn = find(nameOrArn);
+      fn.mostInstances = Math.min(Math.max(fn.mostInstances, processes), fn.reserved);
+      return Math.min(processes, fn.mostInstances);
+    },
     principal(accessKeyId) {
       const principal = principals.get(accessKeyId);
       // Read anew: while the stack is deployed, a policy may come after the function that has its role.

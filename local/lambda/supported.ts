@@ -16,6 +16,7 @@ export const supported: Supported = {
       Timeout: 'used',
       MemorySize: 'used',
       ReservedConcurrentExecutions: 'used',
+      'DeadLetterConfig.TargetArn': 'used',
       'LoggingConfig.LogFormat': 'used',
       'LoggingConfig.LogGroup': 'used',
       'LoggingConfig.ApplicationLogLevel': 'used',
@@ -37,6 +38,16 @@ export const supported: Supported = {
       Principal: 'used',
       SourceArn: 'used',
       SourceAccount: 'used',
+    },
+  },
+  'AWS::Lambda::EventInvokeConfig': {
+    properties: {
+      FunctionName: 'used',
+      Qualifier: { noEffect: 'there is one version of each function, $LATEST' },
+      MaximumRetryAttempts: 'used',
+      MaximumEventAgeInSeconds: 'used',
+      'DestinationConfig.OnSuccess.Destination': 'used',
+      'DestinationConfig.OnFailure.Destination': 'used',
     },
   },
   'AWS::IAM::Role': {

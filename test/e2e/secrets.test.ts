@@ -9,6 +9,7 @@ describe('the plaintext of a key', () => {
   const answers: { what: string; answer: Answer }[] = [];
   /** Each key ever minted, and the one answer that returned it. */
   const minted: { key: string; by: Answer }[] = [];
+  const trail: { user_agent: string | null; data: object }[] = [];
 
   beforeAll(async () => {
     stack = await startRunningStack();
@@ -39,6 +40,15 @@ describe('the plaintext of a key', () => {
     await call('POST', `/api-keys/${id}/revoke`, { reason: 'gone' });
     await call('POST', '/api-keys/verify', { key });
     noted('orders', await orders('GET', '/orders', { key }));
+
+    // Whatever a client calls itself, it is not repeated into the trail.
+    await call('PATCH', `/api-keys/${id}`, { name: 'no longer' }, stack.admin_key, { 'user-agent': key });
+    const { api_key: other } = (
+      await call('POST', '/api-keys', body, stack.admin_key, { 'user-agent': next })
+    ).body;
+    trail.push((await call('GET', `/api-keys/${other.id}/events`)).body.data[0]);
+    trail.push(...(await call('GET', '/events?owner_id=team')).body.data);
+    await call('GET', '/event-types');
 
     // A key where it does not belong: refused, and not repeated.
     await call('POST', '/api-keys', { ...body, colour: next });
@@ -92,6 +102,12 @@ describe('the plaintext of a key', () => {
       return needles.some((needle) => text.includes(needle)) ? [place.where] : [];
     });
     expect(leaks).toEqual([]);
+  });
+
+  it('is masked where a client put it into its user agent, and the trail has no hint of it', () => {
+    expect(trail[0]).toMatchObject({ type: 'api_key.created', user_agent: '[secret]' });
+    expect(trail.length).toBeGreaterThan(5);
+    for (const { data } of trail) expect(JSON.stringify(data)).not.toMatch(/"(?:hint|digest)"/);
   });
 
   it('is what the search would find, if it were there', () => {

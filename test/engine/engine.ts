@@ -1,11 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CreateTableCommand, DynamoDBClient, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb';
+import { DynamoDBClient, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb';
 import { jest } from '@jest/globals';
 import { type KeyTable, openTable } from '../../lib/table-client.ts';
-import { tableLayout } from '../../lib/table-layout.ts';
 import { startEngine as startDynamoDb } from '../../local/dynamodb/engine.ts';
+import { makeTable } from './new-table.ts';
 
 /** Hundreds of writes are done in a second or two, but not on a machine that has other work. */
 jest.setTimeout(60_000);
@@ -31,21 +31,6 @@ const PATIENT: DynamoDBClientConfig = {
   requestHandler: { requestTimeout: 20_000, throwOnRequestTimeout: true, httpAgent: { maxSockets: 400 } },
 };
 
-const attributesOf = () => {
-  const keys = [
-    tableLayout.partitionKey,
-    tableLayout.sortKey,
-    ...tableLayout.indexes.flatMap((index) => [index.partitionKey, index.sortKey]),
-  ];
-  const types = new Map(keys.map(({ name, type }) => [name, type]));
-  return [...types].map(([AttributeName, AttributeType]) => ({ AttributeName, AttributeType }));
-};
-
-const keySchema = (index: { partitionKey: { name: string }; sortKey: { name: string } }) => [
-  { AttributeName: index.partitionKey.name, KeyType: 'HASH' as const },
-  { AttributeName: index.sortKey.name, KeyType: 'RANGE' as const },
-];
-
 /** Starts an engine, or takes the one named in `REKEY_DYNAMODB_ENDPOINT`, and makes a new table in it. */
 export async function startEngine(): Promise<Engine> {
   const stateDir = await mkdtemp(join(tmpdir(), 'rekey-engine-'));
@@ -54,22 +39,7 @@ export async function startEngine(): Promise<Engine> {
   const clients: { destroy(): void }[] = [];
 
   const maker = new DynamoDBClient({ ...PATIENT, endpoint });
-  await maker.send(
-    new CreateTableCommand({
-      TableName: tableName,
-      BillingMode: 'PAY_PER_REQUEST',
-      AttributeDefinitions: attributesOf(),
-      KeySchema: keySchema(tableLayout),
-      GlobalSecondaryIndexes: tableLayout.indexes.map((index) => ({
-        IndexName: index.name,
-        KeySchema: keySchema(index),
-        Projection:
-          typeof index.projection === 'string'
-            ? { ProjectionType: index.projection }
-            : { ProjectionType: 'INCLUDE', NonKeyAttributes: index.projection },
-      })),
-    }),
-  );
+  await makeTable(maker, tableName);
   maker.destroy();
 
   const open = (config: DynamoDBClientConfig = {}): KeyTable => {

@@ -72,7 +72,9 @@ const ask = (text: string, method = 'GET') =>
     readRoutes: createRouteReader({ table, call }),
     now: Date.now,
     prefix: 'rk',
+    service: 'Rekey',
     log: () => {},
+    sampled: () => true,
   });
 
 describe('the key reader on a real table', () => {

@@ -4,7 +4,9 @@ import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
 import { ttlOf } from '../../lib/api-key.ts';
 import type { Origin } from '../../lib/event.ts';
 import { mintKey, newKeyId } from '../../lib/key-format.ts';
+import { successorRecord } from '../../lib/new-key.ts';
 import { decideRotation, type RotationRequest } from '../../lib/rotation.ts';
+import { dueOf } from '../../lib/schedule.ts';
 import type { KeyTable } from '../../lib/table-client.ts';
 
 export const RETENTION_DAYS = 90;
@@ -13,6 +15,7 @@ export const SETTINGS = {
   max_lifetime_days: 365,
   allow_never_expiring: true,
   retention_days: RETENTION_DAYS,
+  notify_days_before: [14],
 };
 export const NOW = Date.parse('2026-11-24T10:00:00.000Z');
 export const HOUR = 3_600_000;
@@ -35,7 +38,7 @@ export function aKey(facts: Partial<ApiKeyRecord> = {}): ApiKeyRecord {
   const id = facts.id ?? newKeyId(NOW);
   const { digest, hint } = mintKey({ prefix: 'rk', environment: 'live', id });
   const expires_at = facts.expires_at === undefined ? instant(NOW + 30 * DAY) : facts.expires_at;
-  return {
+  const record: ApiKeyRecord = {
     id,
     owner_id: 'team-orders',
     owner_access: 'own',
@@ -55,11 +58,14 @@ export function aKey(facts: Partial<ApiKeyRecord> = {}): ApiKeyRecord {
     root_key_id: id,
     generation: 0,
     metadata: { ticket: 'OPS-1' },
+    notify_days_before: null,
+    swept_until: null,
     digest,
     version: 1,
     ttl: ttlOf({ expires_at, revoked_at: null }, RETENTION_DAYS),
     ...facts,
   };
+  return { ...record, ...dueOf(record, SETTINGS, NOW), ...facts };
 }
 
 /** What the rotate operation hands to `rotateKey`. */
@@ -69,7 +75,8 @@ export const rotating =
     const { old, successor } = decideRotation(record, request, now, SETTINGS);
     const id = newKeyId(now);
     const { digest, hint } = mintKey({ prefix: 'rk', environment: record.environment, id });
-    return { old, successor: { ...successor, id, digest, hint, created_by: 'key_0000000000000000000001' } };
+    const minted = { id, digest, hint, created_by: 'key_0000000000000000000001' };
+    return { old, successor: successorRecord(successor, minted, SETTINGS, now) };
   };
 
 /** Every item of the table, or of an index. */

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
+import type { ApiKeyRecord, ListedKey } from '../../lib/api-key.schema.ts';
 import { statusOf } from '../../lib/api-key.ts';
 import { newKeyId } from '../../lib/key-format.ts';
 import { createKey, lineage, listByOwner, rotateKey } from '../../lib/key-table.ts';
-import { BY_LINEAGE, BY_OWNER, type ListedKey } from '../../lib/table-layout.ts';
+import { BY_LINEAGE, BY_OWNER } from '../../lib/table-layout.ts';
 import { type Engine, startEngine } from './engine.ts';
 import { aKey, by, everything, HOUR, instant, NOW, rotating } from './keys.ts';
 
@@ -116,8 +116,18 @@ describe('a list of one owner', () => {
 
   it('holds what callers see of a key, and nothing else', async () => {
     const { keys } = await listByOwner({ owner_id: 'team-other', limit: 1 }, engine.table);
-    const { digest: _digest, version: _version, ttl: _ttl, ...seen } = aKey({ owner_id: 'team-other' });
-    expect(Object.keys(keys[0]!).sort()).toEqual(Object.keys(seen).sort());
+    const inside = [
+      'digest',
+      'version',
+      'ttl',
+      'swept_until',
+      'due_shard',
+      'next_action_at',
+      'before_rotation',
+      'next_generation',
+    ];
+    const seen = Object.keys(aKey({ owner_id: 'team-other' })).filter((name) => !inside.includes(name));
+    expect(Object.keys(keys[0]!).sort()).toEqual(seen.sort());
   });
 });
 

@@ -39,6 +39,7 @@ beforeAll(async () => {
     REKEY_ALLOW_NEVER_EXPIRING: 'false',
     REKEY_RETENTION_DAYS: '90',
     REKEY_EVENT_RETENTION_DAYS: '400',
+    REKEY_NOTIFY_DAYS_BEFORE: '14',
   });
 });
 afterAll(async () => {

@@ -48,6 +48,7 @@ const policyOf = (answer: Awaited<ReturnType<typeof authorize>>) => {
 const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
   const calls: string[] = [];
   const lines: Record<string, unknown>[] = [];
+  const metrics: Record<string, unknown>[] = [];
   let noted = true;
   const dependencies: AuthorizerDependencies = {
     reader: {
@@ -65,11 +66,14 @@ const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
     readRoutes: async (apiId, hash) => (apiId === API_ID && hash === HASH ? ROUTES : undefined),
     now: () => NOW,
     prefix: 'rk',
-    log: (line) => lines.push(line),
+    service: 'Rekey',
+    log: (line) => (Object.hasOwn(line, '_aws') ? metrics : lines).push(line),
+    sampled: () => true,
   };
   return {
     calls,
     lines,
+    metrics,
     dependencies,
     firstUseIsRefused: () => {
       noted = false;
@@ -197,9 +201,11 @@ describe('what is not authenticated is Unauthorized, and API Gateway answers 401
     ['a key in a header of nearly the same name', { 'x-api-key ': [KEY], x_api_key: [KEY] }],
   ];
   it.each(withoutReading)('%s: without asking the table', async (_, headers) => {
-    const { calls, lines } = await refused(authorizer(facts()), { headers });
+    const { calls, lines, metrics } = await refused(authorizer(facts()), { headers });
     expect(calls).toEqual([]);
-    expect(lines).toEqual([]);
+    const [{ reason }] = metrics as [{ reason: string }];
+    expect(['missing', 'repeated', 'conflicting', 'malformed']).toContain(reason);
+    expect(lines).toEqual([expect.objectContaining({ event: 'refused', code: reason, key_id: undefined })]);
   });
 
   it('a key only in headers, where API Gateway keeps the last of several', async () => {
@@ -230,7 +236,8 @@ describe('what is not authenticated is Unauthorized, and API Gateway answers 401
       'revoked',
     ],
   ])('a key that is %s', async (_, state, code) => {
-    const { lines } = await refused(authorizer(state));
+    const { lines, metrics } = await refused(authorizer(state));
+    expect(metrics).toEqual([expect.objectContaining({ reason: code, requests_refused: 1 })]);
     expect(lines).toEqual([
       expect.objectContaining({ event: 'refused', code, key_id: id, request_id: 'request-1' }),
     ]);
@@ -307,12 +314,13 @@ describe('a route that declares no scopes', () => {
     ['is on a stage that names unknown routes', { routesHash: 'f'.repeat(64) }],
     ['is on a stage that names something else', { routesHash: '../../x' }],
   ])('is refused to every key when it %s', async (_, request) => {
-    const { ask, lines } = authorizer(facts({ scopes: ['*:*'] }));
+    const { ask, lines, metrics } = authorizer(facts({ scopes: ['*:*'] }));
     const result = await ask(request);
     expect(effectOf(result)).toBe('Deny');
     expect(result.context).toMatchObject({ code: 'route_not_declared', missing_scopes: '' });
     expect(result.context?.['detail']).toMatch(/^[^"\\]+Declare its scopes/);
     expect(lines).toEqual([expect.objectContaining({ event: 'refused', code: 'route_not_declared' })]);
+    expect(metrics).toEqual([expect.objectContaining({ reason: 'route_not_declared' })]);
   });
 });
 
@@ -407,7 +415,9 @@ describe('anything unexpected', () => {
   it.each(failures)('is refused and is one line of the log: %s', async (_, breakIt) => {
     const a = authorizer(facts());
     breakIt(a);
+    a.dependencies.sampled = () => false;
     await expect(a.ask()).rejects.toThrow(/^The authorizer could not decide$/);
+    expect(a.metrics).toEqual([expect.objectContaining({ reason: 'error', requests_refused: 1 })]);
     expect(a.lines).toEqual([
       expect.objectContaining({
         level: 'error',
@@ -530,5 +540,36 @@ describe('the $connect of a WebSocket API', () => {
 
   it('is refused by the error that it takes for a 401', async () => {
     await expect(ask(['shipments:*'], { 'x-api-key': [KEY, KEY] })).rejects.toThrow(/^Unauthorized$/);
+  });
+});
+
+describe('refusals', () => {
+  it('are counted by reason in the embedded metric format, whatever part of them is logged', async () => {
+    const a = authorizer(facts({ revoked_at: '2026-11-24T11:00:00.000Z' }));
+    a.dependencies.sampled = () => false;
+    for (let i = 0; i < 3; i++) await expect(a.ask()).rejects.toThrow('Unauthorized');
+    expect(a.lines).toEqual([]);
+    expect(a.metrics).toHaveLength(3);
+    expect(a.metrics[0]).toEqual({
+      _aws: {
+        Timestamp: NOW,
+        CloudWatchMetrics: [
+          {
+            Namespace: 'Rekey',
+            Dimensions: [['service'], ['service', 'reason']],
+            Metrics: [{ Name: 'requests_refused', Unit: 'Count' }],
+          },
+        ],
+      },
+      service: 'Rekey',
+      reason: 'revoked',
+      requests_refused: 1,
+    });
+  });
+
+  it('are the only thing that is counted: who is allowed in leaves no line', async () => {
+    const a = authorizer(facts());
+    await a.ask();
+    expect([...a.lines, ...a.metrics]).toEqual([]);
   });
 });

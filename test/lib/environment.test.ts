@@ -1,5 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
-import { keyPrefix, lifetimeSettings, retentionDays, tableName } from '../../lib/environment.ts';
+import {
+  eventRetentionDays,
+  keyPrefix,
+  lifetimeSettings,
+  logSampleRate,
+  retentionDays,
+  scheduleSettings,
+  tableName,
+} from '../../lib/environment.ts';
 
 const env = {
   REKEY_TABLE_NAME: 'Rekey-Table',
@@ -9,12 +17,17 @@ const env = {
   REKEY_ALLOW_NEVER_EXPIRING: 'false',
   REKEY_RETENTION_DAYS: '30',
   REKEY_EVENT_RETENTION_DAYS: '400',
+  REKEY_NOTIFY_DAYS_BEFORE: '14',
+  REKEY_LOG_SAMPLE_RATE: '0.25',
 };
 const readAll = (variables: Record<string, string | undefined>) => [
   tableName(variables),
   keyPrefix(variables),
   lifetimeSettings(variables),
   retentionDays(variables),
+  scheduleSettings(variables),
+  eventRetentionDays(variables),
+  logSampleRate(variables),
 ];
 
 describe('the environment', () => {
@@ -24,6 +37,9 @@ describe('the environment', () => {
       'rk',
       { default_lifetime_days: 90, max_lifetime_days: 365, allow_never_expiring: false },
       30,
+      { notify_days_before: [14] },
+      400,
+      0.25,
     ]);
   });
 
@@ -47,6 +63,8 @@ describe('the environment', () => {
     ['REKEY_MAX_LIFETIME_DAYS', ['0', '36501', 'Infinity', 'NaN', '89']],
     ['REKEY_ALLOW_NEVER_EXPIRING', ['yes', '1', 'TRUE', 'false ', 'truefalse']],
     ['REKEY_RETENTION_DAYS', ['0', 'x']],
+    ['REKEY_NOTIFY_DAYS_BEFORE', ['0', '366', '14,', '14,14', '14, 3', '1,2,3,4,5,6', '1.5', 'x']],
+    ['REKEY_LOG_SAMPLE_RATE', ['1.1', '-0.1', '.5', '1e-3', '2', '0,5', 'all']],
     ['REKEY_TABLE_NAME', ['a', 'a table', 'a\nb']],
   ])('stops the start when %s is not what it must be', (name, values) => {
     for (const value of values) {
@@ -55,6 +73,12 @@ describe('the environment', () => {
         name === 'REKEY_MAX_LIFETIME_DAYS' && value === '89' ? 'REKEY_DEFAULT_LIFETIME_DAYS' : name;
       expect(() => readAll({ ...env, [name]: value })).toThrow(`${named} is not valid`);
     }
+  });
+
+  it('has days of notice with commas between', () => {
+    expect(scheduleSettings({ REKEY_NOTIFY_DAYS_BEFORE: '365,30,14,3,1' })).toEqual({
+      notify_days_before: [365, 30, 14, 3, 1],
+    });
   });
 
   it('allows keys that never expire only by the word true', () => {

@@ -11,6 +11,7 @@ const settings = {
   max_lifetime_days: 365,
   allow_never_expiring: false,
   retention_days: 90,
+  notify_days_before: [14],
 };
 const record: ApiKeyRecord = {
   id: 'key_0000000000000000000009',
@@ -32,6 +33,8 @@ const record: ApiKeyRecord = {
   root_key_id: 'key_0000000000000000000009',
   generation: 0,
   metadata: {},
+  notify_days_before: null,
+  swept_until: null,
   digest: '0'.repeat(64),
   version: 3,
 };
@@ -60,13 +63,15 @@ describe('a change of a key', () => {
   });
 
   it('moves the record’s own end along with the key’s', () => {
-    expect(change({ expires_at: at(1) })).toEqual({ expires_at: at(1), ttl: (NOW + 91 * DAY) / 1000 });
+    expect(change({ expires_at: at(1) })).toMatchObject({ expires_at: at(1), ttl: (NOW + 91 * DAY) / 1000 });
   });
 
   it.each([
     ['key_revoked', { revoked_at: at(-1) }],
     ['key_revoked', { revoked_at: at(-1), rotated_at: at(-2), expires_at: at(-1) }],
     ['key_expired', { expires_at: at(0) }],
+    // The end is recorded, and this clock lags.
+    ['key_expired', { swept_until: at(20) }],
     ['key_expired', { expires_at: at(-1), rotated_at: at(-2), successor_key_id: record.id }],
     ['key_rotated', { rotated_at: at(-1), successor_key_id: record.id }],
   ])('is refused as %s, so that nothing brings the key back', (code, facts) => {
@@ -98,6 +103,41 @@ describe('a change of a key', () => {
     expect(decideChange(record, { expires_at: null }, strong, NOW, never)).toEqual({
       expires_at: null,
       ttl: undefined,
+      swept_until: null,
+      due_shard: undefined,
+      next_action_at: undefined,
+    });
+  });
+
+  it('of the end begins the notices anew', () => {
+    const told = { swept_until: at(6) };
+    expect(change({ expires_at: at(18) }, told)).toMatchObject({ swept_until: null, next_action_at: at(4) });
+  });
+
+  it('to the end it has anyway changes no notice that was sent', () => {
+    const told = { swept_until: at(6) };
+    expect(change({ expires_at: at(20) }, told)).toMatchObject({
+      swept_until: at(6),
+      next_action_at: at(20),
+    });
+  });
+
+  it('of the end makes a notice whose day has passed due at once', () => {
+    expect(change({ expires_at: at(1) })).toMatchObject({ swept_until: null, next_action_at: at(0) });
+  });
+
+  it('of the days of notice moves what is ahead, and repeats nothing', () => {
+    expect(change({ notify_days_before: [3] })).toEqual({
+      notify_days_before: [3],
+      swept_until: null,
+      due_shard: expect.stringMatching(/^key_\d$/),
+      next_action_at: at(17),
+    });
+    const told = { swept_until: at(6), notify_days_before: [14] };
+    expect(change({ notify_days_before: [15] }, told)).toMatchObject({ next_action_at: at(20) });
+    expect(change({ notify_days_before: null }, { notify_days_before: [3] })).toMatchObject({
+      notify_days_before: null,
+      next_action_at: at(6),
     });
   });
 

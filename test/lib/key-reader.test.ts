@@ -126,6 +126,10 @@ describe('noting the first use', () => {
     root_key_id: { S: ID },
     generation: { N: '0' },
     metadata: { M: { ticket: { S: 'OPS-1' } } },
+    notify_days_before: { L: [{ N: '30' }, { N: '3' }] },
+    swept_until: { NULL: true },
+    due_shard: { S: 'key_3' },
+    next_action_at: { S: '2026-12-10T12:00:00.000Z' },
     version: { N: '3' },
     ttl: { N: '1800000000' },
   };
@@ -182,6 +186,7 @@ describe('noting the first use', () => {
       first_used_at: AT,
       generation: 0,
       metadata: { ticket: 'OPS-1' },
+      notify_days_before: [30, 3],
     });
   });
 
@@ -196,8 +201,10 @@ describe('noting the first use', () => {
     expect(calls).toHaveLength(1);
   });
 
-  it('says false when the key has changed since it was read', async () => {
-    const reasons = ['ConditionalCheckFailed', 'None'];
+  it.each([
+    ['the key has changed since it was read', ['ConditionalCheckFailed', 'None']],
+    ['another request is writing it', ['TransactionConflict', 'None']],
+  ])('says false when %s', async (_, reasons) => {
     const { markFirstUse } = writer(
       WHOLE,
       new DynamoDbFailure('TransactionCanceledException', '', { reasons }),
@@ -207,7 +214,7 @@ describe('noting the first use', () => {
 
   it.each([
     new DynamoDbFailure('ThrottlingException', '', { transient: true }),
-    new DynamoDbFailure('TransactionCanceledException', '', { reasons: ['TransactionConflict', 'None'] }),
+    new DynamoDbFailure('TransactionCanceledException', '', { reasons: ['ThrottlingError', 'None'] }),
   ])('throws when it was not decided: $code', async (failure) => {
     const { markFirstUse } = writer(WHOLE, failure);
     await expect(markFirstUse(ID, DIGEST, origin)).rejects.toBe(failure);

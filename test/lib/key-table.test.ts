@@ -125,6 +125,33 @@ describe('a write that loses every race', () => {
   });
 });
 
+describe('a revoke that loses every race', () => {
+  it('is in the end written whatever the version, and answers with the key as it is then', async () => {
+    const key = aKey();
+    let version = 1;
+    let revoked = false;
+    dynamoDb.on(TransactWriteCommand).callsFake(({ TransactItems }) => {
+      if (TransactItems[0].Update.ConditionExpression.includes('#version'))
+        throw cancelled('ConditionalCheckFailed', 'None');
+      revoked = true;
+    });
+    dynamoDb.on(GetCommand).callsFake(() => ({
+      Item: item({ ...key, version: ++version, revoked_at: revoked ? key.created_at : null }),
+    }));
+    expect(await revokeKey(key, revocation, by(), table)).toMatchObject({ version: 5 });
+    const writes = dynamoDb
+      .commandCalls(TransactWriteCommand)
+      .map((call) => call.args[0].input.TransactItems);
+    expect(writes).toHaveLength(4);
+    const [update, event] = writes.at(-1)!;
+    expect(update?.Update).toMatchObject({
+      UpdateExpression: expect.stringContaining('ADD #version :one'),
+      ConditionExpression: 'attribute_exists(#pk) AND attribute_type(#revoked_at, :null)',
+    });
+    expect(event?.Put?.Item).toMatchObject({ event_type: 'api_key.revoked' });
+  });
+});
+
 describe('a rotation', () => {
   it('does not take a failed condition on the key for a held Idempotency-Key', async () => {
     const key = aKey();

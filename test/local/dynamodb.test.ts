@@ -206,7 +206,7 @@ describe('tables', () => {
     await createTables({ endpoint: engine.endpoint, resources: resources({}, 'Rekey-Changed') });
     const changed = resources({ GlobalSecondaryIndexes: [] }, 'Rekey-Changed');
     await expect(createTables({ endpoint: engine.endpoint, resources: changed })).rejects.toThrow(
-      'Rekey-Changed has other keys or indexes than Rekey/Keys in the template. Start with --fresh',
+      'Rekey-Changed has other keys, indexes or another stream than Rekey/Keys in the template. Start with --fresh',
     );
   });
 

@@ -164,7 +164,7 @@ describe('the check before a start', () => {
         SnapStart: { ApplyOn: 'None' },
         LoggingConfig: { LogFormat: 'JSON', Colour: 'red' },
       }),
-      Queue: { Type: 'AWS::SQS::Queue' },
+      Topic: { Type: 'AWS::SNS::Topic' },
       Uses: {
         Type: 'AWS::Lambda::Permission',
         Properties: { Action: 'lambda:InvokeFunction', FunctionName: { Ref: 'Gone' }, Principal: '*' },
@@ -186,7 +186,7 @@ describe('the check before a start', () => {
       'Rekey/Role (AWS::IAM::Role): the laptop stack does not know the property PermissionsBoundary',
       'Rekey/Fn (AWS::Lambda::Function): the laptop stack does not know the property SnapStart',
       'Rekey/Fn (AWS::Lambda::Function): the laptop stack does not know the property LoggingConfig.Colour',
-      'Rekey/Queue (AWS::SQS::Queue): the laptop stack does not know this resource type',
+      'Rekey/Topic (AWS::SNS::Topic): the laptop stack does not know this resource type',
     ]);
   });
 

@@ -340,6 +340,7 @@ describe('the identity of a function', () => {
       secretAccessKey: secret,
       policies: [{ from: 'inline' }, { from: 'Attached' }, { from: 'Later' }],
       sessionName: name,
+      process: expect.objectContaining({ invocationId: undefined }),
     });
     expect(lambda.principal('ASIAOTHER')).toBeUndefined();
   });

@@ -271,13 +271,13 @@ describe('npm start', () => {
   it('stops at what it does not know, naming all of it, and leaves nothing behind', async () => {
     const directory = temporaryDirectory();
     const strange = product({
-      Queue: { Type: 'AWS::SQS::Queue' },
+      Topic: { Type: 'AWS::SNS::Topic' },
       Group: { Type: 'AWS::Logs::LogGroup', Properties: { Colour: 'red' } },
     });
     const second = start('--port', '0', '--state-dir', directory, '--assembly', strange);
     expect(await second.ended).toBe(1);
     expect(second.output()).toContain(
-      'Rekey/Queue (AWS::SQS::Queue): the laptop stack does not know this resource type',
+      'Rekey/Topic (AWS::SNS::Topic): the laptop stack does not know this resource type',
     );
     expect(second.output()).toContain(
       'Rekey/Group (AWS::Logs::LogGroup): the laptop stack does not know the property Colour',

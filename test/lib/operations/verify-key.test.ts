@@ -17,6 +17,7 @@ beforeEach(() => {
     AWS_REGION: 'us-east-1',
     REKEY_TABLE_NAME: 'keys',
     REKEY_EVENT_RETENTION_DAYS: '400',
+    REKEY_NOTIFY_DAYS_BEFORE: '14',
     REKEY_KEY_PREFIX: 'rk',
   });
 });
@@ -34,11 +35,13 @@ const aKey = (facts: object = {}) => {
     scopes: ['orders:read'],
     expires_at: new Date(Date.now() + 1e9).toISOString(),
     metadata: {},
+    notify_days_before: null,
     created_by: 'system:test',
   } as const;
   const { key, record } = newKey({ ...decided, scopes: [...decided.scopes] }, Date.now(), {
     key_prefix: 'rk',
     retention_days: 90,
+    notify_days_before: [14],
   });
   return { key: key.reveal(), item: { pk: record.id, sk: 'api_key', ...record, ...facts } };
 };

@@ -1,0 +1,4 @@
+import { serve } from '../lib/operation.ts';
+import { listEvents } from '../lib/operations/list-events.ts';
+
+export const handler = serve(listEvents);

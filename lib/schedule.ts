@@ -1,0 +1,182 @@
+import { createHash } from 'node:crypto';
+import type { ApiKeyRecord } from './api-key.schema.ts';
+
+/** What a key's future depends on: its own facts, and where its stack's settings take their place. */
+export type Scheduled = Pick<
+  ApiKeyRecord,
+  'id' | 'created_at' | 'expires_at' | 'rotated_at' | 'revoked_at' | 'notify_days_before' | 'swept_until'
+>;
+
+/** `notify_days_before`: for keys that have no list of their own; none is no notices. */
+export interface ScheduleSettings {
+  notify_days_before: readonly number[];
+}
+
+/**
+ * Something that is to happen to a key once.
+ *
+ * - `notice`: tell that it expires; `step` is the days before the end at which this was to be told.
+ * - `expire`: record that it has ended.
+ */
+export type Action = { at: string } & ({ type: 'notice'; step: number } | { type: 'expire' });
+
+/** Where a key stands in the index `by_due`; undefined, so that a write removes it, when nothing is ahead. */
+export type Due = Required<{ [Name in 'due_shard' | 'next_action_at']: ApiKeyRecord[Name] }>;
+
+const MS_PER_DAY = 86_400_000;
+/** A partition of an index takes 1,000 writes a second; a sweep asks each shard for itself. */
+const KEY_SHARDS = 8;
+export const keyShards: readonly string[] = Array.from({ length: KEY_SHARDS }, (_, shard) => `key_${shard}`);
+
+/** For a key with nothing ahead. */
+export const NOTHING_DUE: Due = { due_shard: undefined, next_action_at: undefined };
+
+const instant = (ms: number): string => new Date(ms).toISOString();
+
+/**
+ * Everything that is ever to happen to a key as it is now, in order, done or not. It depends on no clock, so what
+ * is late is still in it, in its place.
+ *
+ * A rotated key has an heir and needs no notice; a revoked one has had its end told. No two actions are at the same
+ * instant: `swept_until` alone says which are done.
+ */
+export function actionsOf(record: Scheduled, settings: ScheduleSettings): Action[] {
+  const { expires_at, revoked_at, rotated_at } = record;
+  if (revoked_at !== null || expires_at === null) return [];
+  const notices = rotated_at === null ? noticesOf(record, Date.parse(expires_at), settings) : [];
+  return [...notices, { at: expires_at, type: 'expire' }];
+}
+
+/** The notices before an end. Those that a short life has no room for become one, at half of it. */
+function noticesOf(
+  { created_at, notify_days_before }: Scheduled,
+  end: number,
+  settings: ScheduleSettings,
+): Action[] {
+  const start = Date.parse(created_at);
+  const half = start + Math.floor((end - start) / 2);
+  const steps = new Map<number, number>();
+  for (const step of notify_days_before ?? settings.notify_days_before) {
+    const early = end - step * MS_PER_DAY;
+    const at = early < start ? half : early;
+    // Of the steps that fall together the nearest to the end says it best.
+    steps.set(at, Math.min(step, steps.get(at) ?? step));
+  }
+  return [...steps]
+    .sort(([a], [b]) => a - b)
+    .map(([at, step]) => ({ at: instant(at), type: 'notice', step }));
+}
+
+/** The first action that is not done yet, due or not. Instants have one width, so text order is time order. */
+export function nextAction(record: Scheduled, settings: ScheduleSettings): Action | undefined {
+  const { swept_until } = record;
+  return actionsOf(record, settings).find(({ at }) => swept_until === null || at > swept_until);
+}
+
+/**
+ * What every write that moves a key's future sets, or removes, in the same write. An action whose time has passed is
+ * due from `now` on: it is not late before anyone could have done it.
+ *
+ * @param now epoch milliseconds
+ */
+export function dueOf(record: Scheduled, settings: ScheduleSettings, now: number): Due {
+  const next = nextAction(record, settings);
+  if (!next) return NOTHING_DUE;
+  return {
+    due_shard: shardOf(record.id),
+    next_action_at: instant(Math.max(now, Date.parse(next.at))),
+  };
+}
+
+/**
+ * What a change does to the schedule of a key. A new end has its own notices, so it begins anew.
+ *
+ * @param now epoch milliseconds
+ */
+export function reschedule(
+  record: Scheduled,
+  change: Partial<Scheduled>,
+  settings: ScheduleSettings,
+  now: number,
+): Due & Pick<Scheduled, 'swept_until'> {
+  const after = { ...record, ...change };
+  const swept_until = after.expires_at === record.expires_at ? record.swept_until : null;
+  return { swept_until, ...dueOf({ ...after, swept_until }, settings, now) };
+}
+
+/** What a sweep writes to a key, and the event that goes with it. */
+export interface DueStep {
+  changes: Due & Partial<Pick<Scheduled, 'swept_until'>>;
+  /** Absent when the key is only put where it belongs in the index. */
+  event?: {
+    type: 'api_key.expiring' | 'api_key.expired';
+    reason: string | null;
+    data: Record<string, unknown>;
+  };
+}
+
+/**
+ * What is to be done next with a key that a sweep has come to. With an action it is one action: the sweep asks again
+ * until there is none. Without one the key stands in the wrong place of the index, as it does when the stack's days
+ * have changed, and is put right; otherwise it would be found there by every sweep.
+ *
+ * @param now epoch milliseconds
+ * @returns undefined when there is nothing to do, as when another sweep was there first
+ */
+export function decideDue(
+  record: ApiKeyRecord,
+  settings: ScheduleSettings,
+  now: number,
+): DueStep | undefined {
+  const next = nextAction(record, settings);
+  if (!next || Date.parse(next.at) > now) {
+    const due = dueOf(record, settings, now);
+    return due.next_action_at === record.next_action_at && due.due_shard === record.due_shard
+      ? undefined
+      : { changes: due };
+  }
+  const swept_until = next.at;
+  return {
+    changes: { swept_until, ...dueOf({ ...record, swept_until }, settings, now) },
+    event: eventOf(next, record, now),
+  };
+}
+
+function eventOf(action: Action, record: ApiKeyRecord, now: number): NonNullable<DueStep['event']> {
+  if (action.type === 'expire') {
+    return {
+      type: 'api_key.expired',
+      reason: record.rotated_at === null ? null : 'rotated',
+      data: {},
+    };
+  }
+  return {
+    type: 'api_key.expiring',
+    reason: null,
+    data: {
+      days_left: record.expires_at === null ? 0 : daysLeft(record.expires_at, now),
+      notify_days_before: action.step,
+    },
+  };
+}
+
+/**
+ * Whether the key's end stands in the trail. Clocks differ by a little: to one that lags, a key whose end is recorded
+ * can look alive, and must not be moved or rotated any more.
+ */
+export function isEndRecorded({
+  expires_at,
+  swept_until,
+}: Pick<Scheduled, 'expires_at' | 'swept_until'>): boolean {
+  return expires_at !== null && swept_until !== null && swept_until >= expires_at;
+}
+
+/** Whole days until then, rounded down; 0 once it has passed. `now` in epoch milliseconds. */
+export function daysLeft(expires_at: string, now: number): number {
+  return Math.max(0, Math.floor((Date.parse(expires_at) - now) / MS_PER_DAY));
+}
+
+/** Of the id's hash: ids begin with their time, and keys that are made together often end together. */
+function shardOf(id: string): string {
+  return keyShards[createHash('sha256').update(id).digest().readUInt8() % KEY_SHARDS]!;
+}

@@ -1,0 +1,94 @@
+import { dueItems } from './due-index.ts';
+import { logFailure } from './error-log.ts';
+import { systemOrigin } from './event.ts';
+import { doWhatIsDue, getKey } from './key-table.ts';
+import { NotFound, Unavailable } from './problem.ts';
+import { decideDue, keyShards, type ScheduleSettings } from './schedule.ts';
+import { environmentTable, type KeyTable } from './table-client.ts';
+
+/** Keys that are worked on at the same time. Each waits for DynamoDB nearly all of its time. */
+const CONCURRENCY = 32;
+/** Keys that are logged one by one; the number of all of them is in the sweep's own line. */
+const MOST_FAILURES_LOGGED = 20;
+
+/** What a sweep did. */
+export interface SweepResult {
+  /** Keys that the index gave, done by this sweep or by another before it came to them. */
+  keys: number;
+  /** Events recorded: notices and ends. */
+  events: number;
+  /** Keys left as they were: their record cannot be read, or DynamoDB did not answer. */
+  failed: number;
+  /** How long the longest waiting key had been due, when it was come to. Of records that cannot be read it says nothing. */
+  oldest_due_age_seconds: number;
+  /** Whether all that was due has been come to. */
+  finished: boolean;
+}
+
+/**
+ * Does all that is due of all keys. Any number of sweeps may run at once, and each may be killed anywhere: what is
+ * done is done once, and what is not stays in the index for the next one. A key that fails does not hold up the others.
+ *
+ * @param run `hasTime`: asked before each key; `now`: epoch milliseconds
+ */
+export async function sweepKeys(
+  run: { hasTime: () => boolean; now?: () => number; request_id?: string },
+  settings: ScheduleSettings,
+  table: KeyTable = environmentTable(),
+): Promise<SweepResult> {
+  const { hasTime, now = Date.now, request_id } = run;
+  const result: SweepResult = { keys: 0, events: 0, failed: 0, oldest_due_age_seconds: 0, finished: true };
+
+  const sweepOne = async (id: string, dueSince: string): Promise<void> => {
+    const origin = systemOrigin('sweep-keys', now(), request_id);
+    const age = () => {
+      const seconds = Math.floor((origin.now - Date.parse(dueSince)) / 1000);
+      result.oldest_due_age_seconds = Math.max(result.oldest_due_age_seconds, seconds);
+    };
+    try {
+      const record = await getKey(id, table);
+      // An item that DynamoDB has tidied away can stay in the index for a moment.
+      if (!record) return;
+      const events = await doWhatIsDue(
+        record,
+        (seen) => decideDue(seen, settings, origin.now),
+        origin,
+        table,
+      );
+      result.events += events;
+      age();
+    } catch (error) {
+      if (error instanceof NotFound) return;
+      // Not what is wrong with one key: it waits longer than it should, as many others may.
+      if (error instanceof Unavailable) age();
+      result.failed += 1;
+      if (result.failed <= MOST_FAILURES_LOGGED)
+        logFailure('sweep_key_failed', error, {
+          api_key_id: id,
+          ...(request_id && { request_id }),
+        });
+    }
+  };
+
+  const due = dueKeys(now(), table);
+  const work = async (): Promise<void> => {
+    for await (const { pk, next_action_at } of due) {
+      if (!hasTime()) {
+        result.finished = false;
+        return;
+      }
+      result.keys += 1;
+      await sweepOne(pk, next_action_at);
+    }
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, work));
+  return result;
+}
+
+/** Shard after shard, each sweep in an order of its own: those that run at once seldom meet. */
+async function* dueKeys(now: number, table: KeyTable) {
+  const shards = keyShards
+    .map((shard) => ({ shard, place: Math.random() }))
+    .sort((a, b) => a.place - b.place);
+  for (const { shard } of shards) yield* dueItems(shard, now, table);
+}

@@ -1,0 +1,2 @@
+export { startEventSources } from './mappings.ts';
+export { supported } from './supported.ts';

@@ -2,19 +2,16 @@
 import { createServer } from 'node:http';
 import { Webhook } from 'standardwebhooks';
 
-const { SECRET, PORT = '4444', CLOCK_AHEAD_SECONDS = '0' } = process.env;
-const webhook = new Webhook(SECRET);
+const { WEBHOOK_SECRET, PORT = '8090' } = process.env;
+const webhook = new Webhook(WEBHOOK_SECRET);
 const seen = new Set();
-// Only for a laptop stack whose clock was moved: the library compares the time of a signature with ours.
-const now = Date.now;
-Date.now = () => now() + Number(CLOCK_AHEAD_SECONDS) * 1000;
 
 createServer(async (request, response) => {
   try {
     const body = Buffer.concat(await request.toArray());
-    const { id, type, api_key_id, data } = webhook.verify(body, request.headers);
-    if (!seen.has(id))
-      console.log(type, api_key_id ?? '', data.days_left ? `${data.days_left} days left` : '');
+    const { id, type, api_key_id, webhook_endpoint_id, data } = webhook.verify(body, request.headers);
+    const left = data.days_left === undefined ? '' : ` days_left ${data.days_left}`;
+    if (!seen.has(id)) console.log(`${type} ${api_key_id ?? webhook_endpoint_id}${left}`);
     seen.add(id);
     response.writeHead(204).end();
   } catch (error) {

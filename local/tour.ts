@@ -115,7 +115,7 @@ function startReceiver(secret: string, port: number, stateDir: string): Receiver
     process.execPath,
     ['--import', of('moved-clock.mjs'), of('../examples/webhook-receiver/receiver.mjs')],
     {
-      env: { SECRET: secret, PORT: String(port), REKEY_CLOCK_FILE: join(stateDir, 'clock.json') },
+      env: { WEBHOOK_SECRET: secret, PORT: String(port), REKEY_CLOCK_FILE: join(stateDir, 'clock.json') },
       stdio: ['ignore', 'pipe', 'pipe'],
     },
   );

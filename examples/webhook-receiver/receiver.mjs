@@ -1,23 +1,20 @@
-// Receives webhooks of Rekey, checks who sent them, and prints them: SECRET=whsec_… PORT=4444 node receiver.mjs
+// Receives webhooks of Rekey, checks who sent them, and prints each event once.
 import { createServer } from 'node:http';
 import { Webhook } from 'standardwebhooks';
 
-const webhook = new Webhook(process.env.SECRET);
+const { WEBHOOK_SECRET, PORT = '8090' } = process.env;
+const webhook = new Webhook(WEBHOOK_SECRET);
 const seen = new Set();
 
 createServer(async (request, response) => {
-  const chunks = [];
-  for await (const chunk of request) chunks.push(chunk);
   try {
-    const event = webhook.verify(Buffer.concat(chunks), request.headers);
-    if (!seen.has(event.id))
-      console.log(event.type, event.api_key_id ?? event.webhook_endpoint_id, event.data.days_left ?? '');
-    seen.add(event.id);
+    const body = Buffer.concat(await request.toArray());
+    const { id, type, api_key_id, webhook_endpoint_id, data } = webhook.verify(body, request.headers);
+    const left = data.days_left === undefined ? '' : ` days_left ${data.days_left}`;
+    if (!seen.has(id)) console.log(`${type} ${api_key_id ?? webhook_endpoint_id}${left}`);
+    seen.add(id);
     response.writeHead(204).end();
   } catch (error) {
-    console.error(error.message);
-    response.writeHead(400).end();
+    response.writeHead(400).end(error.message);
   }
-}).listen(process.env.PORT ?? 4444, '127.0.0.1', function () {
-  console.log(`receiving at http://127.0.0.1:${this.address().port}`);
-});
+}).listen(Number(PORT), '127.0.0.1', () => console.log(`receiving at http://127.0.0.1:${PORT}`));

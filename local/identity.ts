@@ -147,6 +147,7 @@ export function identityOf(
     case 'AWS::Lambda::Permission':
     case 'AWS::SQS::QueuePolicy':
     case 'AWS::SecretsManager::ResourcePolicy':
+    case 'AWS::SecretsManager::RotationSchedule':
     case 'AWS::Events::EventBusPolicy':
     case 'AWS::CDK::Metadata':
       return {

@@ -139,7 +139,13 @@ export async function startStack(options: {
     log: logFile('eventbridge.log'),
   });
   running.defer(() => eventBridge.stop());
-  const secretsManager = startSecretsManager({ resources, stateDir, fresh, clock });
+  const secretsManager = startSecretsManager({
+    ...{ resources, stateDir, fresh, clock, ...world },
+    mayInvoke: (functionArn, secretArn) => lambda.mayInvoke(functionArn, secretArn),
+    invoke: (functionArn, payload) => lambda.invoke(functionArn, payload),
+    log: logFile('secrets-manager.log'),
+  });
+  running.defer(() => secretsManager.stop());
   const streams = openStreams({ engine: engine.endpoint, clock, ...world });
   const awsServices: AwsService[] = [
     dynamoDbService({ engine: engine.endpoint, ...world, onWrite: streams.wake }),
@@ -188,6 +194,7 @@ export async function startStack(options: {
     deploy(stacks, { ...world, aws: front.endpoint }, resources, async (resource, definition) => {
       if (resource.type === 'AWS::SQS::Queue') sqs.add(resource);
       if (resource.type === 'AWS::SecretsManager::Secret') secretsManager.add(resource);
+      if (resource.type === 'AWS::SecretsManager::RotationSchedule') secretsManager.addRotation(resource);
       if (resource.type === 'AWS::Lambda::Function') lambda.add(resource, assetsOf(stacks, resource.stack));
       if (!isCustomResource(resource.type)) return undefined;
       return customResources.apply({
@@ -228,6 +235,7 @@ export async function startStack(options: {
   running.defer(() => asynchronous.stop());
   asynchronous.start();
   eventBridge.start();
+  secretsManager.start();
   const eventSources = await step('event sources', () =>
     startEventSources({
       resources,

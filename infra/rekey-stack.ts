@@ -31,6 +31,7 @@ import type { RekeySettings } from './settings.ts';
 import { SWEEP_TIMEOUT, Sweep } from './sweep.ts';
 import { eventRecording, indexAccess, itemAccess } from './table-access.ts';
 import { TypeScriptFunction } from './typescript-function.ts';
+import { Webhooks } from './webhooks.ts';
 
 export interface RekeyStackProps extends StackProps {
   settings: RekeySettings;
@@ -40,10 +41,20 @@ export interface RekeyStackProps extends StackProps {
 type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule' | 'sampling' | 'bus';
 
 /** What a function needs. */
-interface Needs {
+export interface Needs {
   settings: Setting[];
   access: PolicyStatement[];
+  /** Variables that lib/environment.ts reads. */
+  environment?: Record<string, string>;
 }
+
+/** Makes the function of a file in functions/. */
+export type MakeFunction = (
+  name: string,
+  description: string,
+  needs: Needs,
+  more?: { timeout?: Duration; memorySize?: number },
+) => TypeScriptFunction;
 
 /**
  * What every write of a key names: its conditions, and the attributes of the event beside it. AWS does not say
@@ -112,12 +123,7 @@ export class RekeyStack extends Stack {
       // Not String(): it writes a small number as 1e-6.
       sampling: { REKEY_LOG_SAMPLE_RATE: settings.logSampleRate.toFixed(6) },
     };
-    const lambda = (
-      name: string,
-      description: string,
-      needs: Needs,
-      more: { timeout?: Duration; memorySize?: number } = {},
-    ) =>
+    const lambda: MakeFunction = (name, description, needs, more = {}) =>
       new TypeScriptFunction(this, idOf(name), {
         ...logs,
         timeout: OPERATION_TIMEOUT,
@@ -130,6 +136,7 @@ export class RekeyStack extends Stack {
             REKEY_EVENT_RETENTION_DAYS: String(settings.eventRetentionDays),
           },
           ...needs.settings.map((setting) => settingVariables[setting]),
+          needs.environment ?? {},
         ),
         access: needs.access,
       });
@@ -188,7 +195,8 @@ export class RekeyStack extends Stack {
       description: 'The management API of Rekey',
       ...logs,
     });
-    const needs = operationNeeds(table, bus);
+    const webhooks = new Webhooks(this, 'Webhooks', { table, bus, lambda, monitoring, settings });
+    const needs = { ...operationNeeds(table, bus), ...webhooks.operationNeeds() };
     for (const operation of operations) {
       const own = needs[operation.name];
       if (!own)

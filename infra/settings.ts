@@ -94,12 +94,17 @@ export const RekeySettings = z
         'must be ids of organizations, like o-a1b2c3d4e5',
       ).default([]),
       manageApiGatewayAccount: flag.default(false),
+      allowLoopbackHttpWebhooks: flag.default(false),
     },
     { error: (issue) => (issue.code === 'unrecognized_keys' ? 'is not a property of Rekey' : undefined) },
   )
   .refine(({ defaultLifetimeDays, maxLifetimeDays }) => defaultLifetimeDays <= maxLifetimeDays, {
     path: ['defaultLifetimeDays'],
     message: 'must not be above maxLifetimeDays',
+  })
+  .refine(({ mode, allowLoopbackHttpWebhooks }) => mode === 'development' || !allowLoopbackHttpWebhooks, {
+    path: ['allowLoopbackHttpWebhooks'],
+    message: 'must not be true in production',
   });
 export type RekeySettings = z.infer<typeof RekeySettings>;
 

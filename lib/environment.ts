@@ -74,6 +74,25 @@ export function eventRetentionDays(env: Variables = process.env): number {
   return days(env, 'REKEY_EVENT_RETENTION_DAYS');
 }
 
+/** `REKEY_WEBHOOK_ROOT_SECRET_ARN`: what endpoints' secrets are derived from. */
+export function webhookRootSecretArn(env: Variables = process.env): string {
+  return read(env, 'REKEY_WEBHOOK_ROOT_SECRET_ARN', /^arn:[\x21-\x7e]{10,2048}$/, 'the ARN of a secret');
+}
+
+/** `REKEY_DELIVERIES_QUEUE_URL` and `REKEY_SLOW_DELIVERIES_QUEUE_URL`: the two lanes of webhooks. */
+export function deliveryQueueUrls(env: Variables = process.env): { fast: string; slow: string } {
+  const url = (name: string) => read(env, name, /^https?:\/\/[\x21-\x7e]{4,2048}$/, 'the URL of a queue');
+  return { fast: url('REKEY_DELIVERIES_QUEUE_URL'), slow: url('REKEY_SLOW_DELIVERIES_QUEUE_URL') };
+}
+
+/**
+ * `REKEY_ALLOW_LOOPBACK_HTTP_WEBHOOKS`: whether webhooks may go to http://127.0.0.1. Only a stack in development mode
+ * sets it; absent, it is false.
+ */
+export function allowLoopbackHttpWebhooks(env: Variables = process.env): boolean {
+  return env['REKEY_ALLOW_LOOPBACK_HTTP_WEBHOOKS'] === 'true';
+}
+
 /** `REKEY_EVENT_BUS_NAME`: the bus that events go over. */
 export function eventBusName(env: Variables = process.env): string {
   return read(

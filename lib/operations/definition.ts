@@ -8,6 +8,8 @@ export interface OperationRequest<Query, Body> {
   caller: Caller;
   /** The `{id}` of the path; empty where the path has none. */
   id: string;
+  /** Every id of the path by its name, `{id}` among them. */
+  ids: Readonly<Record<string, string>>;
   query: Query;
   body: Body;
   /** The Idempotency-Key header, where the operation takes one and the caller sent one. */
@@ -27,9 +29,11 @@ type Access = { scope: string; authenticated?: never } | { authenticated: true; 
 interface Definition<Query extends z.ZodType, Body extends z.ZodType, Answer extends z.ZodType> {
   /** Also the name of its file in functions/ and of its Lambda. */
   name: string;
-  method: 'GET' | 'POST' | 'PATCH';
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   /** As API Gateway writes it: `/api-keys/{id}`. */
   path: string;
+  /** What the ids of the path look like, by name. @default `{id}` is a key's */
+  ids?: Readonly<Record<string, z.ZodType<string>>>;
   summary: string;
   description: string;
   /** Query parameters by name, each a string; absent: none are taken. */
@@ -41,7 +45,8 @@ interface Definition<Query extends z.ZodType, Body extends z.ZodType, Answer ext
   takesKey?: true;
   /** Whether it takes an Idempotency-Key. */
   idempotent?: true;
-  answer: { status: 200 | 201; description: string; schema: Answer };
+  /** With 204 nothing is sent, and the schema is of null. */
+  answer: { status: 200 | 201 | 202 | 204; description: string; schema: Answer };
   /** The problems of its own; those of the boundary (`boundaryProblems`) come on top. */
   problems: readonly ProblemCode[];
   examples: { query?: Record<string, string>; body?: unknown; answer: z.output<Answer> };

@@ -109,6 +109,8 @@ describe('the functions', () => {
         // Nobody waits for it.
         else if (id.startsWith('PublishEvents')) expect(Properties.Timeout).toBe(60);
         else if (id.startsWith('SweepKeys')) expect(Properties.Timeout).toBe(300);
+        else if (/^(?:FanOutEvent|DeliverWebhook)/.test(id)) expect(Properties.Timeout).toBe(30);
+        else if (/^(?:DeliverSlowWebhook|RequeueDeliveries)/.test(id)) expect(Properties.Timeout).toBe(60);
         else expect(Properties.Timeout).toBeLessThan(29);
       }
     }
@@ -133,6 +135,8 @@ describe('the functions', () => {
     const retention = ['REKEY_RETENTION_DAYS'];
     const schedule = ['REKEY_NOTIFY_DAYS_BEFORE'];
     const metrics = ['POWERTOOLS_METRICS_NAMESPACE', 'POWERTOOLS_SERVICE_NAME'];
+    const rootSecret = ['REKEY_WEBHOOK_ROOT_SECRET_ARN'];
+    const queues = ['REKEY_DELIVERIES_QUEUE_URL', 'REKEY_SLOW_DELIVERIES_QUEUE_URL'];
     const names = Object.fromEntries(
       Object.entries(environments()).map(([id, variables]) => [id, Object.keys(variables).toSorted()]),
     );
@@ -160,7 +164,37 @@ describe('the functions', () => {
       ListEvents: and(),
       ListEventTypes: and(),
       ReplayEvents: and(['REKEY_EVENT_BUS_NAME']),
+      CreateWebhookEndpoint: and(rootSecret),
+      ListWebhookEndpoints: and(),
+      GetWebhookEndpoint: and(),
+      UpdateWebhookEndpoint: and(),
+      DeleteWebhookEndpoint: and(),
+      RotateWebhookSecret: and(rootSecret),
+      TestWebhookEndpoint: and(queues),
+      ListWebhookDeliveries: and(),
+      RedeliverWebhook: and(queues),
+      RedeliverMissedWebhooks: and(queues),
+      FanOutEvent: and(queues),
+      DeliverWebhook: and(rootSecret, queues, metrics),
+      DeliverSlowWebhook: and(rootSecret, queues, metrics),
+      RequeueDeliveries: and(queues),
     });
+  });
+
+  it('send webhooks to this machine in no stack but one in development that asks for it', () => {
+    const allowed = (settings?: Parameters<typeof environments>[0]) =>
+      Object.entries(environments(settings))
+        .filter(([, variables]) => 'REKEY_ALLOW_LOOPBACK_HTTP_WEBHOOKS' in variables)
+        .map(([id]) => id)
+        .toSorted();
+    expect(allowed()).toEqual([]);
+    expect(allowed({ mode: 'development' })).toEqual([]);
+    expect(allowed({ mode: 'development', allowLoopbackHttpWebhooks: true })).toEqual([
+      'CreateWebhookEndpoint',
+      'DeliverSlowWebhook',
+      'DeliverWebhook',
+      'UpdateWebhookEndpoint',
+    ]);
   });
 
   it('get what the stack was given', () => {
@@ -206,7 +240,7 @@ describe('the stacks', () => {
         for (const [, { Properties }] of permissions) {
           expect(Properties).toMatchObject({
             Action: 'lambda:InvokeFunction',
-            Principal: JSON.stringify(Properties.FunctionName).includes('SweepKeys')
+            Principal: /SweepKeys|RequeueDeliveries/.test(JSON.stringify(Properties.FunctionName))
               ? 'events.amazonaws.com'
               : 'apigateway.amazonaws.com',
             SourceArn: expect.anything(),

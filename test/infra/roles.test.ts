@@ -22,6 +22,8 @@ const nameOf = (resource: unknown, resources: Resources): string => {
   if (type === 'AWS::DynamoDB::Table') return attribute === 'StreamArn' ? 'stream' : 'table';
   if (type === 'AWS::Events::EventBus') return 'bus';
   if (type === 'AWS::SQS::Queue') return `queue ${arn?.replace(/[0-9A-F]{8}$/, '')}`;
+  const ref = /^\{"Ref":"([^"]+)"\}$/.exec(text)?.[1];
+  if (ref && resources[ref]?.Type === 'AWS::SecretsManager::Secret') return 'the root secret';
   if (type === 'AWS::Logs::LogGroup') return `log ${arn?.replace(/Logs[0-9A-F]{8}$/, '')}`;
   return text;
 };
@@ -93,6 +95,19 @@ const naming = (attributes: string) =>
 const firstUse = naming('digest');
 const due = 'due_shard next_action_at';
 const recording = 'PutItem on table of events_* within TransactWriteItems';
+const endpoint = 'GetItem on table of whe_*';
+const counting = 'UpdateItem on table of webhooks_*';
+const rootSecret = 'secretsmanager:GetSecretValue on the root secret';
+const sending = 'sqs:SendMessage on queue WebhooksDeliveriesQueue+queue WebhooksSlowDeliveriesQueue';
+const receiving = (queue: string) =>
+  `sqs:ChangeMessageVisibility+sqs:DeleteMessage+sqs:GetQueueAttributes+sqs:GetQueueUrl+sqs:ReceiveMessage on queue Webhooks${queue}`;
+const delivering = [
+  'GetItem on table of whe_* deliveries_* events_*',
+  'UpdateItem on table of whe_* deliveries_*',
+  recording,
+  rootSecret,
+  sending,
+];
 
 const access: Record<string, string[]> = {
   Authorizer: ['GetItem on table of key_* routes_*', firstUse, recording],
@@ -137,6 +152,29 @@ const access: Record<string, string[]> = {
     // Listing streams has no resource either, so it is one statement with the traces.
     `ListStreams+${traces}`,
     'DescribeStream+GetRecords+GetShardIterator on stream',
+  ],
+  CreateWebhookEndpoint: ['GetItem+PutItem on table of whe_*', counting, recording, rootSecret],
+  ListWebhookEndpoints: ['Query on table/index/webhooks_by_owner', cursors],
+  GetWebhookEndpoint: [endpoint],
+  UpdateWebhookEndpoint: ['GetItem+UpdateItem on table of whe_*', recording],
+  DeleteWebhookEndpoint: ['DeleteItem+GetItem on table of whe_*', counting, recording],
+  RotateWebhookSecret: ['GetItem+UpdateItem on table of whe_*', recording, rootSecret],
+  TestWebhookEndpoint: [endpoint, 'PutItem on table of deliveries_*', sending],
+  ListWebhookDeliveries: [endpoint, 'Query on table of deliveries_*', cursors],
+  RedeliverWebhook: [endpoint, 'GetItem+UpdateItem on table of deliveries_*', sending],
+  RedeliverMissedWebhooks: [endpoint, 'GetItem+Query+UpdateItem on table of deliveries_*', cursors, sending],
+  FanOutEvent: [
+    'Query on table/index/webhooks_by_owner',
+    'PutItem on table of deliveries_*',
+    sending,
+    receiving('EventsQueue'),
+  ],
+  DeliverWebhook: [...delivering, receiving('DeliveriesQueue')],
+  DeliverSlowWebhook: [...delivering, receiving('SlowDeliveriesQueue')],
+  RequeueDeliveries: [
+    'Query on table/index/by_due',
+    'UpdateItem on table of deliveries_* naming pk sk next_action_at',
+    sending,
   ],
 };
 
@@ -234,7 +272,7 @@ describe('the roles', () => {
     const resources = resourcesOf(templates.rekey);
     expect(Object.keys(statementsByFunction(resources)).toSorted()).toEqual(Object.keys(access).toSorted());
     expect(ofType(resources, 'AWS::IAM::Role')).toHaveLength(Object.keys(access).length);
-    expect(Object.keys(access)).toHaveLength(operations.length + 5);
+    expect(Object.keys(access)).toHaveLength(operations.length + 9);
   });
 
   it('of the Orders example may write logs and traces, and know nothing of the table', () => {

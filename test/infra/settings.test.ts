@@ -20,6 +20,7 @@ describe("the properties of the product's stack", () => {
       sweepIntervalMinutes: 60,
       logSampleRate: 0.1,
       manageApiGatewayAccount: false,
+      allowLoopbackHttpWebhooks: false,
     });
   });
 
@@ -77,6 +78,11 @@ describe("the properties of the product's stack", () => {
     ]),
     ['rekey:logSampleRate', '1.5', 'rekey:logSampleRate must be a number from 0 to 1'],
     ['rekey:logSampleRate', 'some', 'rekey:logSampleRate must be a number from 0 to 1'],
+    [
+      'rekey:allowLoopbackHttpWebhooks',
+      'true',
+      'rekey:allowLoopbackHttpWebhooks must not be true in production',
+    ],
     ['rekey:maxLifetime', '10', 'rekey:maxLifetime is not a property of Rekey'],
   ])('%s=%s stops the synthesis with a sentence', (name, value, sentence) => {
     expect(() => read({ [name]: value })).toThrow(sentence);

@@ -32,6 +32,16 @@ describe('the operations', () => {
       'list-events: GET /events api-keys:read',
       'list-event-types: GET /event-types api-keys:read',
       'replay-events: POST /events/replay events:replay',
+      'create-webhook-endpoint: POST /webhook-endpoints webhooks:manage',
+      'list-webhook-endpoints: GET /webhook-endpoints webhooks:read',
+      'get-webhook-endpoint: GET /webhook-endpoints/{id} webhooks:read',
+      'update-webhook-endpoint: PATCH /webhook-endpoints/{id} webhooks:manage',
+      'delete-webhook-endpoint: DELETE /webhook-endpoints/{id} webhooks:manage',
+      'rotate-webhook-secret: POST /webhook-endpoints/{id}/rotate-secret webhooks:manage',
+      'test-webhook-endpoint: POST /webhook-endpoints/{id}/test webhooks:manage',
+      'list-webhook-deliveries: GET /webhook-endpoints/{id}/deliveries webhooks:read',
+      'redeliver-webhook: POST /webhook-endpoints/{id}/deliveries/{delivery_id}/redeliver webhooks:manage',
+      'redeliver-missed-webhooks: POST /webhook-endpoints/{id}/deliveries/redeliver webhooks:manage',
     ]);
     for (const { scope, authenticated } of operations)
       expect(scope === undefined ? authenticated : isRequirement(scope)).toBe(true);
@@ -56,10 +66,14 @@ describe('the operations', () => {
         {
           ...(examples.body !== undefined && { json: examples.body }),
           ...(examples.query && { query: examples.query }),
-          ...(path.includes('{id}') && { id: 'key_0000000000000000000009' }),
+          ids: {
+            id: `${path.startsWith('/webhook-endpoints') ? 'whe' : 'key'}_0000000000000000000009`,
+            delivery_id: 'evt_0000000000000000000009',
+          },
         },
       );
-      expect(answer).toMatchObject({ status: operation.answer.status, body: examples.answer });
+      expect(answer.status).toBe(operation.answer.status);
+      expect(answer.body).toEqual(examples.answer);
     },
   );
 });

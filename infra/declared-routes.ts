@@ -13,6 +13,8 @@ export interface DeclaredRoutesProps {
   /** For people: what the catalog of scopes calls the API. */
   apiName: string;
   stageName: string;
+  /** @default false */
+  isWebSocket?: boolean;
   /** What scopes are for, for the catalog. */
   scopeDescriptions?: Record<string, string>;
 }
@@ -27,10 +29,20 @@ export class DeclaredRoutes extends Construct {
   /** What the stage depends on. */
   readonly registration: CustomResource;
   readonly #routes: RouteScopes = {};
+  readonly #isWebSocket: boolean;
 
   constructor(scope: Construct, id: string, props: DeclaredRoutesProps) {
     super(scope, id);
-    this.hash = Lazy.string({ produce: () => routesHash(this.#routes) });
+    this.#isWebSocket = props.isWebSocket ?? false;
+    this.hash = Lazy.string({
+      produce: () => {
+        if (this.#isWebSocket && !Object.hasOwn(this.#routes, '$connect'))
+          throw new Error(
+            `${this.node.path}: a WebSocket API needs the route $connect, without which everybody could open a connection`,
+          );
+        return routesHash(this.#routes);
+      },
+    });
     this.registration = new CustomResource(this, 'Default', {
       resourceType: 'Custom::RekeyRoutes',
       serviceToken: props.rekey.registerRoutesFunctionArn,
@@ -57,8 +69,8 @@ export class DeclaredRoutes extends Construct {
     if (Object.hasOwn(this.#routes, route)) throw new Error(`Route "${route}" is declared twice`);
     const needed = neededBy(route, access);
     // A WebSocket API is known by its $connect, which may be declared later.
-    const isWebSocket = !/^[A-Z]+ \//.test(route);
-    validateRoutes(isWebSocket ? { $connect: [], [route]: needed } : { [route]: needed });
+    validateRoutes(this.#isWebSocket ? { $connect: [], [route]: needed } : { [route]: needed });
+    if (!this.#isWebSocket && route === '$connect') throw new Error('Route "$connect" is for WebSocket APIs');
     Object.assign(this.#routes, { [route]: needed });
   }
 }

@@ -72,6 +72,7 @@ export class ProtectedWebSocketApi extends Construct {
       apiId: this.apiId,
       apiName: name,
       stageName: STAGE,
+      isWebSocket: true,
       ...(props.scopeDescriptions && { scopeDescriptions: props.scopeDescriptions }),
     });
     const logs = new LogGroup(this, 'AccessLogs', {
@@ -87,12 +88,6 @@ export class ProtectedWebSocketApi extends Construct {
       defaultRouteSettings: { throttlingRateLimit: requestsPerSecond, throttlingBurstLimit: burst },
     });
     this.stage.node.addDependency(this.#routes.registration);
-    this.node.addValidation({
-      validate: () =>
-        Object.hasOwn(this.#routes.table, '$connect')
-          ? []
-          : ['A WebSocket API needs the route $connect: without it everybody could open a connection'],
-    });
   }
 
   /**

@@ -47,7 +47,7 @@ export class Attachment extends Construct {
           resourceName: 'authorizers/*',
         }),
       });
-      // Whoever deploys there; what is registered is bound to the stack that does it (lib/registration.ts).
+      // Whoever deploys there. A table of routes is in force only where the API's own stage names its hash (decision 0001).
       new CfnPermission(this, `RegisterRoutes${account}`, {
         action: 'lambda:InvokeFunction',
         functionName: registerRoutes.functionArn,

@@ -10,13 +10,8 @@ export const ROUTES_VARIABLE = 'rekeyRoutes';
 export interface DeclaredRoutesProps {
   rekey: RekeyReference;
   apiId: string;
-  /** For people: what the catalog of scopes calls the API. */
-  apiName: string;
-  stageName: string;
   /** @default false */
   isWebSocket?: boolean;
-  /** What scopes are for, for the catalog. */
-  scopeDescriptions?: Record<string, string>;
 }
 
 /**
@@ -52,9 +47,6 @@ export class DeclaredRoutes extends Construct {
         Hash: this.hash,
         // One string: CDK leaves out empty lists, which are the public routes.
         Routes: Lazy.string({ produce: () => JSON.stringify(this.#routes) }),
-        Name: props.apiName,
-        Stages: JSON.stringify([props.stageName]),
-        ...(props.scopeDescriptions && { Scopes: JSON.stringify(props.scopeDescriptions) }),
       },
     });
   }

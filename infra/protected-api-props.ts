@@ -6,8 +6,6 @@ import type { RekeyReference } from './rekey-reference.ts';
 export interface ProtectedApiProps {
   rekey: RekeyReference;
   description?: string;
-  /** What scopes are for: `{ 'orders:refund': 'Give money back' }`. The catalog of scopes shows it. */
-  scopeDescriptions?: Record<string, string>;
   /** For the whole stage. @default 100 requests a second, in bursts of 200 */
   throttle?: { requestsPerSecond: number; burst: number };
   /** Of access logs and execution logs. @default three months */

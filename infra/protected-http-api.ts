@@ -60,9 +60,6 @@ export class ProtectedHttpApi extends Construct {
     this.#routes = new DeclaredRoutes(this, 'Routes', {
       rekey: props.rekey,
       apiId: this.apiId,
-      apiName: name,
-      stageName: STAGE,
-      ...(props.scopeDescriptions && { scopeDescriptions: props.scopeDescriptions }),
     });
     const logs = new LogGroup(this, 'AccessLogs', {
       retention: props.logRetention ?? RetentionDays.THREE_MONTHS,

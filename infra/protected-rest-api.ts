@@ -104,9 +104,6 @@ export class ProtectedRestApi extends Construct {
     this.#routes = new DeclaredRoutes(this, 'Routes', {
       rekey: props.rekey,
       apiId: this.restApiId,
-      apiName: name,
-      stageName: STAGE,
-      ...(props.scopeDescriptions && { scopeDescriptions: props.scopeDescriptions }),
     });
     // API Gateway makes this group by itself at the first line, and then it is kept for ever.
     const executionLogs = new LogGroup(this, 'ExecutionLogs', {

@@ -40,7 +40,7 @@ const ACCESS_LOG = {
  * ```
  *
  * API Gateway asks the authorizer at `$connect` only, so nobody gets in without its scopes. Those of a message are
- * declared for the catalog and checked by `requiresScope` in the handler, which gets the connection's principal with each
+ * registered too, and checked by `requiresScope` in the handler, which gets the connection's principal with each
  * message. A connection lives on when its key is revoked, two hours at most: a handler for which that is too long asks
  * `rekey/verify`.
  */
@@ -70,10 +70,7 @@ export class ProtectedWebSocketApi extends Construct {
     this.#routes = new DeclaredRoutes(this, 'Routes', {
       rekey: props.rekey,
       apiId: this.apiId,
-      apiName: name,
-      stageName: STAGE,
       isWebSocket: true,
-      ...(props.scopeDescriptions && { scopeDescriptions: props.scopeDescriptions }),
     });
     const logs = new LogGroup(this, 'AccessLogs', {
       retention: props.logRetention ?? RetentionDays.THREE_MONTHS,

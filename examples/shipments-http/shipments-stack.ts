@@ -30,7 +30,6 @@ export class ShipmentsStack extends Stack {
     const api = new ProtectedHttpApi(this, 'Api', {
       rekey: lookUpRekey(this, rekeyStackName),
       description: 'Shipments',
-      scopeDescriptions: { 'shipments:write': 'Send parcels' },
       ...logs,
     });
     const shipments = lambda('Shipments', 'shipments.ts', 'Lists and shows shipments');

@@ -51,11 +51,6 @@ export class DeclaredRoutes extends Construct {
     });
   }
 
-  /** Who may call what, as declared so far. */
-  get table(): Readonly<RouteScopes> {
-    return this.#routes;
-  }
-
   /** @throws Error naming the route, when it is declared twice, says nobody or too much, or is not well formed */
   add(route: string, access: RouteAccess): void {
     if (Object.hasOwn(this.#routes, route)) throw new Error(`Route "${route}" is declared twice`);

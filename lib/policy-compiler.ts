@@ -1,6 +1,6 @@
 import type { PolicyDocument, Statement } from 'aws-lambda';
 import type { RouteScopes } from './routes.ts';
-import { missingScopes } from './scope.ts';
+import { isAnyOf, missingScopes, type Wanted } from './scope.ts';
 
 /** https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html */
 const LONGEST_RESOURCE = 512;
@@ -42,13 +42,16 @@ const EMPTY = '';
 const OTHER = ' ';
 
 const isStar = (part: Part | undefined) => part === SOME || part === ANY;
+const isFree = (part: Part | undefined) => part === ONE || part === MANY || part === REST;
 const asResource = (part: Part) => (part === ONE || part === MANY ? SOME : part === REST ? ANY : part);
 
 interface Route {
   /** As declared: `ANY /orders/{id}`. */
   name: string;
   path: Part[];
-  required: string[];
+  required: Wanted;
+  /** Its place among the routes of its layer. */
+  index: number;
 }
 
 /** What has to be refused explicitly, once `over` is allowed and `route` is not. */
@@ -119,11 +122,40 @@ const trimmed = (request: readonly string[]) =>
   request.length > 1 && request.at(-1) === EMPTY ? request.slice(0, -1) : request;
 
 /**
+ * Groups by the first part, which is how most of a table is told apart.
+ *
+ * @returns the members that a path or resource starting with this part may have to do with, in their order
+ */
+const byFirstPart = <Member>(members: readonly Member[], pathOf: (member: Member) => readonly Part[]) => {
+  const groups = new Map<Part, Member[]>();
+  return (part: Part | undefined): readonly Member[] => {
+    if (part === undefined || isStar(part) || isFree(part)) return members;
+    const known = groups.get(part);
+    if (known) return known;
+    const near = members.filter((member) => {
+      const [first] = pathOf(member);
+      return first === part || isStar(first) || isFree(first);
+    });
+    groups.set(part, near);
+    return near;
+  };
+};
+
+const indexes = new WeakMap<readonly Route[], (part: Part | undefined) => readonly Route[]>();
+
+/** The routes that may have to do with a path or resource that starts with this part. */
+const near = (routes: readonly Route[], part: Part | undefined): readonly Route[] => {
+  const index = indexes.get(routes) ?? byFirstPart(routes, ({ path }) => path);
+  indexes.set(routes, index);
+  return index(part);
+};
+
+/**
  * Which of the routes may be the one that API Gateway picks. What is not documented is both: whether `{path+}` is
  * weighed where it stands or only when nothing else matches.
  */
 const winners = (routes: readonly Route[], request: readonly string[]): Route[] => {
-  const found = routes.filter(({ path }) => matches(path, request));
+  const found = near(routes, request[0]).filter(({ path }) => matches(path, request));
   const first = found[0];
   if (found.length < 2 || !first) return found;
   const plain = found.find(({ path }) => !isMany(path)) ?? first;
@@ -182,7 +214,14 @@ const narrowed = (resource: readonly Part[], shape: readonly Part[]): Part[][] =
  */
 const examplesOf = (shape: readonly Part[]): string[][] => {
   const plain = shape.map((part) => (part === ONE || part === MANY ? OTHER : part));
-  return [plain, ...shape.flatMap((part, index) => (part === MANY ? [plain.with(index, EMPTY)] : []))];
+  return [
+    plain,
+    ...shape.flatMap((part, index) => {
+      if (part !== MANY) return [];
+      const empty = shape.map((each, at) => (each === MANY && at >= index ? EMPTY : (plain[at] as Part)));
+      return [plain.with(index, EMPTY), empty];
+    }),
+  ];
 };
 
 /** Whether two resources start with different text, which is how most pairs of routes are told apart. */
@@ -251,6 +290,12 @@ const unique = (resources: readonly Part[][]): Part[][] => [
   ...new Map(resources.map((resource) => [text(resource), resource])).values(),
 ];
 
+/** The routes that a Deny of this resource would refuse, some of their requests at least. */
+const refusedBy = (routes: readonly Route[], resource: readonly Part[]): number[] =>
+  near(routes, resource[0]).flatMap((route) =>
+    route.required.length > 0 && shared(routes, resource, route, certainly).length > 0 ? [route.index] : [],
+  );
+
 const waysToRefuse = (
   routes: readonly Route[],
   over: readonly Part[][],
@@ -273,12 +318,7 @@ const waysToRefuse = (
     const needed = unique(resources).filter((resource) => over.some((allowed) => meets(resource, allowed)));
     return {
       resources: needed,
-      refuses: routes.flatMap((route, index) =>
-        route.required.length > 0 &&
-        needed.some((resource) => shared(routes, resource, route, certainly).length > 0)
-          ? [index]
-          : [],
-      ),
+      refuses: [...new Set(needed.flatMap((resource) => refusedBy(routes, resource)))],
     };
   });
 };
@@ -293,14 +333,17 @@ const guardsOf = (routes: readonly Route[], route: Route): Guard[] =>
     const doubled = [...before.map(asResource), ANY, after.length === 0 ? SOME : ANY, ...after];
     return (isStar(doubled.at(-1)) ? [doubled] : [doubled, [...doubled, EMPTY]]).map((resource) => ({
       resource,
-      refuses: routes.flatMap((other, at) =>
-        other.required.length > 0 && shared(routes, resource, other, certainly).length > 0 ? [at] : [],
-      ),
+      refuses: refusedBy(routes, resource),
     }));
   });
 
+/** Whether whoever holds one of these lists whole holds what is wanted. */
+const impliedBy = (held: readonly (readonly string[])[], wanted: Wanted) =>
+  held.every((scopes) => missingScopes(scopes, wanted).length === 0);
+
 const layerOf = (methods: string[], routes: Route[]): Layer => {
   routes.sort(byRank);
+  for (const [index, route] of routes.entries()) route.index = index;
   const allows = routes.map(({ path }) => resourcesOf(path));
   return {
     methods,
@@ -309,16 +352,16 @@ const layerOf = (methods: string[], routes: Route[]): Layer => {
     overlaps: routes.map((route, index) => {
       if (route.required.length === 0) return [];
       const over = allows[index] as Part[][];
-      return routes.flatMap((other, at): Overlap[] => {
+      return near(routes, over[0]?.[0]).flatMap((other): Overlap[] => {
         // Refused while this one is allowed? Not if it needs nothing that this one does not.
-        if (missingScopes(route.required, other.required).length === 0) return [];
+        if (impliedBy(alternativesOf(route.required), other.required)) return [];
         const met = over.flatMap((resource) => shared(routes, resource, other, decidedBy));
-        return met.length === 0 ? [] : [{ route: at, ways: waysToRefuse(routes, over, other, met) }];
+        return met.length === 0 ? [] : [{ route: other.index, ways: waysToRefuse(routes, over, other, met) }];
       });
     }),
     guards: routes.map((route) => (route.required.length === 0 ? [] : guardsOf(routes, route))),
     coveredBy: routes.map((_, index) =>
-      routes.flatMap((_other, at) =>
+      near(routes, routes[index]?.path[0]).flatMap(({ index: at }) =>
         at !== index &&
         (allows[index] as Part[][]).every((mine) =>
           (allows[at] as Part[][]).some((theirs) => includes(theirs, mine)),
@@ -343,7 +386,7 @@ const layersOf = (table: RouteScopes): Layer[] => {
       const place = text(path);
       // A method of its own goes before ANY.
       if (own === method || (own === 'ANY' && !routes.has(place)))
-        routes.set(place, { name, path, required });
+        routes.set(place, { name, path, required, index: 0 });
     }
     if (routes.size === 0) continue;
     const names = [...routes.values()].map(({ name }) => name).join('\n');
@@ -401,18 +444,22 @@ const oversized = (resources: string[]): PolicyClash[] => {
 /** Each once, without those that another one includes; `x/` and `x/?*` are `x/*`. */
 const joined = (resources: readonly Part[][]): Part[][] => {
   const all = unique(resources);
+  const place = new Map(all.map((resource, index) => [resource, index]));
+  const nearby = byFirstPart(all, (resource) => resource);
   const kept = all.filter(
     (one, index) =>
-      !all.some((other, at) => at !== index && includes(other, one) && (at < index || !includes(one, other))),
+      !nearby(one[0]).some(
+        (other) =>
+          other !== one &&
+          includes(other, one) &&
+          ((place.get(other) as number) < index || !includes(one, other)),
+      ),
   );
-  const slashes = new Set(kept.filter((resource) => resource.at(-1) === EMPTY).map(text));
+  const texts = new Set(kept.map(text));
   return kept.flatMap((resource) => {
-    const slash = text([...resource.slice(0, -1), EMPTY]);
-    if (resource.at(-1) === SOME && slashes.has(slash)) return [[...resource.slice(0, -1), ANY]];
-    const joins =
-      resource.at(-1) === EMPTY &&
-      kept.some((other) => text(other) === text([...resource.slice(0, -1), SOME]));
-    return joins ? [] : [resource];
+    const beside = (last: Part) => texts.has(text([...resource.slice(0, -1), last]));
+    if (resource.at(-1) === SOME && beside(EMPTY)) return [[...resource.slice(0, -1), ANY]];
+    return resource.at(-1) === EMPTY && beside(SOME) ? [] : [resource];
   });
 };
 
@@ -449,16 +496,26 @@ const acrossMethods = (layers: readonly Layer[], shares: readonly Share[]) => {
   return { allow: lines(allow), deny: [...lines(deny), ...guards] };
 };
 
+const alternativesOf = (required: Wanted): readonly (readonly string[])[] =>
+  isAnyOf(required) ? required : [required as readonly string[]];
+
+/** Whether scopes cover one that a route wants. A grant without a wildcard covers only itself. */
+const holderOf = (scopes: readonly string[]) => {
+  const own = new Set(scopes);
+  const wild = scopes.filter((scope) => scope.includes('*'));
+  const known = new Map<string, boolean>();
+  return (scope: string): boolean => {
+    const holds = known.get(scope) ?? (own.has(scope) || missingScopes(wild, [scope]).length === 0);
+    known.set(scope, holds);
+    return holds;
+  };
+};
+
 /** The resources, from the method on, that a key with these scopes is allowed and refused. */
 const resourcesFor = (table: RouteScopes, scopes: readonly string[]) => {
-  const holds = new Map<string, boolean>();
-  const holdsAll = (required: readonly string[]) =>
-    required.length > 0 &&
-    required.every((scope) => {
-      const known = holds.get(scope) ?? missingScopes(scopes, [scope]).length === 0;
-      holds.set(scope, known);
-      return known;
-    });
+  const held = holderOf(scopes);
+  const holdsAll = (required: Wanted) =>
+    required.length > 0 && alternativesOf(required).some((all) => all.every(held));
   const clashes: PolicyClash[] = [];
   const layers = analysed(table);
 
@@ -561,8 +618,10 @@ export function findClashes(
             Route,
           ];
           // A key that may call these two and not the third.
-          const held = [...over.required, ...allowed.required];
-          if (missingScopes(held, refused.required).length === 0) continue;
+          const held = alternativesOf(over.required).flatMap((one) =>
+            alternativesOf(allowed.required).map((other) => [...one, ...other]),
+          );
+          if (impliedBy(held, refused.required)) continue;
           const clash = clashOf(refused, allowed);
           found.set(clash.message, clash);
         }

@@ -104,7 +104,7 @@ try {
   const read = total(swept, 'Query', 'GetItem');
   console.log(`   sweep, to find and read what is due   ${whole(read).padStart(8)} units`);
   console.log(
-    `   sweep, to write it and its events     ${whole(total(swept, 'TransactWrite', 'TransactWriteItems')).padStart(8)} units`,
+    `   sweep, to write it and its events     ${whole(total(swept, 'TransactWriteItems')).padStart(8)} units`,
   );
   console.log(`   scan, to find the same                ${whole(scanned).padStart(8)} units`);
   console.log(`   the sweep reads ${((100 * read) / scanned).toFixed(2)} % of what the scan does\n`);

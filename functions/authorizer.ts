@@ -1,7 +1,7 @@
 import type { APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
 import { authorize } from '../lib/authorizer.ts';
 import { createDynamoDbCall } from '../lib/dynamodb-http.ts';
-import { eventRetentionDays, keyPrefix, logSampleRate, tableName } from '../lib/environment.ts';
+import { eventRetentionDays, keyPrefix, logSampleRate, serviceName, tableName } from '../lib/environment.ts';
 import { createKeyReader } from '../lib/key-reader.ts';
 import { createRouteReader } from '../lib/route-reader.ts';
 
@@ -14,6 +14,7 @@ const dependencies = {
   readRoutes: createRouteReader({ table, call }),
   now: Date.now,
   prefix: keyPrefix(),
+  service: serviceName(),
   sampled: () => Math.random() < sampleRate,
   log: (line: Record<string, unknown>) => console.log(JSON.stringify(line)),
 };

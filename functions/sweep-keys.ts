@@ -2,6 +2,7 @@ import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import type { Context } from 'aws-lambda';
 import { scheduleSettings } from '../lib/environment.ts';
 import { type SweepResult, sweepKeys } from '../lib/sweep.ts';
+import { continueSweep } from '../lib/unfinished-sweep.ts';
 
 /** Before its time-out the sweep stops: keys that are begun are done by then, and what is left is said. */
 const RESERVE_MS = 30_000;
@@ -23,5 +24,7 @@ export const handler = async (_event: unknown, context: Context): Promise<SweepR
   metrics.addMetric('events_recorded', MetricUnit.Count, result.events);
   metrics.addMetric('keys_failed', MetricUnit.Count, result.failed);
   metrics.publishStoredMetrics();
+  // One that got nothing done would only go round in circles: the schedule tries again.
+  if (!result.finished && result.events > 0) await continueSweep();
   return result;
 };

@@ -13,7 +13,7 @@ import {
 import { type IFunction, Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { type RouteScopes, routesHash, validateRoutes } from '../lib/routes.ts';
+import { ANY_VALID_KEY, type RouteScopes, routesHash, validateRoutes } from '../lib/routes.ts';
 import { gatewayResponses } from './gateway-responses.ts';
 
 /** What a team needs to know of the product's stack. */
@@ -41,9 +41,28 @@ export interface ProtectedRestApiProps {
   logRemoval?: RemovalPolicy;
 }
 
-/** Who may call a route: holders of all these scopes, or everybody, said on purpose. */
-export type RouteAccess = { scopes: string[]; public?: never } | { public: true; scopes?: never };
+/**
+ * Who may call a route: holders of all these scopes; or, said on purpose, holders of any valid key, whatever its
+ * scopes, and everybody.
+ */
+export type RouteAccess =
+  | { scopes: string[]; authenticated?: never; public?: never }
+  | { authenticated: true; scopes?: never; public?: never }
+  | { public: true; scopes?: never; authenticated?: never };
 export type RouteOptions = RouteAccess & { handler: IFunction };
+
+/** As the table of routes has it; undefined when the route does not say it in exactly one way. */
+const neededBy = ({
+  scopes,
+  authenticated,
+  public: everybody,
+}: RouteAccess): RouteScopes[string] | undefined => {
+  const ways = [scopes, authenticated, everybody].filter((way) => way !== undefined);
+  if (ways.length !== 1) return undefined;
+  if (authenticated === true) return ANY_VALID_KEY;
+  if (everybody === true) return [];
+  return Array.isArray(scopes) && scopes.length > 0 ? scopes : undefined;
+};
 
 /** The stage's variable that names its table of routes. The authorizer reads it from the request. */
 const ROUTES_VARIABLE = 'rekeyRoutes';
@@ -76,6 +95,7 @@ const ACCESS_LOG = {
  * ```ts
  * const api = new ProtectedRestApi(this, 'Api', { rekey: importRekey() });
  * api.addRoute('GET /orders', { scopes: ['orders:read'], handler: listOrders });
+ * api.addRoute('GET /whoami', { authenticated: true, handler: whoAmI });
  * api.addRoute('GET /health', { public: true, handler: health });
  * ```
  *
@@ -152,17 +172,19 @@ export class ProtectedRestApi extends Construct {
    * Adds a route and says who may call it.
    *
    * @param route a method or `ANY`, a space, and a resource path: `GET /orders/{id}`
-   * @throws Error naming the route, when it has neither scopes nor `public: true`, or is not well formed
+   * @throws Error naming the route, when it has not exactly one of scopes, `authenticated: true` and `public: true`,
+   *   or is not well formed
    */
   addRoute(route: string, options: RouteOptions): void {
-    const { scopes, handler } = options;
-    if (options.public === true ? scopes !== undefined : !Array.isArray(scopes) || scopes.length === 0) {
+    const { handler } = options;
+    const needed = neededBy(options);
+    if (needed === undefined) {
       throw new Error(
-        `Route "${route}" must say who may call it: either scopes: ['orders:read'], or public: true for everybody`,
+        `Route "${route}" must say who may call it, in one way: scopes: ['orders:read'], authenticated: true for any valid key, or public: true for everybody`,
       );
     }
     if (Object.hasOwn(this.#routes, route)) throw new Error(`Route "${route}" is declared twice`);
-    Object.assign(this.#routes, validateRoutes({ [route]: scopes ?? [] }));
+    Object.assign(this.#routes, validateRoutes({ [route]: needed }));
 
     const [method, path] = route.split(' ') as [string, string];
     const added = this.#api.root
@@ -170,11 +192,11 @@ export class ProtectedRestApi extends Construct {
       .addMethod(
         method,
         new LambdaIntegration(handler, { allowTestInvoke: false }),
-        scopes === undefined
+        options.public
           ? { authorizationType: AuthorizationType.NONE }
           : { authorizer: this.#authorizer(), authorizationType: AuthorizationType.CUSTOM },
       );
-    if (scopes === undefined) {
+    if (options.public) {
       Validations.of(added).acknowledge({
         id: 'AwsSolutions-APIG4',
         reason: `${route} is declared public on purpose, with public: true.`,

@@ -1,14 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { CfnOutput, Duration, RemovalPolicy, Stack, type StackProps, Validations } from 'aws-cdk-lib';
 import { CfnAccount } from 'aws-cdk-lib/aws-apigateway';
-import {
-  Alarm,
-  type AlarmProps,
-  type IMetric,
-  MathExpression,
-  TreatMissingData,
-} from 'aws-cdk-lib/aws-cloudwatch';
-import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
+import { MathExpression } from 'aws-cdk-lib/aws-cloudwatch';
 import {
   type Attribute,
   AttributeType,
@@ -18,30 +11,50 @@ import {
   Table,
   TableEncryption,
 } from 'aws-cdk-lib/aws-dynamodb';
-import { ManagedPolicy, type PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import type { EventBus } from 'aws-cdk-lib/aws-events';
+import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
-import { Topic } from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
 import { operations } from '../lib/operations/index.ts';
-import { BY_DUE, BY_LINEAGE, BY_OWNER, EVENTS_BY_OWNER, tableLayout } from '../lib/table-layout.ts';
+import {
+  BY_DUE,
+  BY_LINEAGE,
+  BY_OWNER,
+  EVENTS_BY_DAY,
+  EVENTS_BY_OWNER,
+  tableLayout,
+} from '../lib/table-layout.ts';
+import { EventPublisher, RekeyEventBus } from './event-bus.ts';
+import { Monitoring } from './monitoring.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
 import type { RekeySettings } from './settings.ts';
 import { SWEEP_TIMEOUT, Sweep } from './sweep.ts';
 import { eventRecording, indexAccess, itemAccess } from './table-access.ts';
 import { TypeScriptFunction } from './typescript-function.ts';
+import { Webhooks } from './webhooks.ts';
 
 export interface RekeyStackProps extends StackProps {
   settings: RekeySettings;
 }
 
 /** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
-type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule' | 'sampling';
+type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule' | 'sampling' | 'bus';
 
 /** What a function needs. */
-interface Needs {
+export interface Needs {
   settings: Setting[];
   access: PolicyStatement[];
+  /** Variables that lib/environment.ts reads. */
+  environment?: Record<string, string>;
 }
+
+/** Makes the function of a file in functions/. */
+export type MakeFunction = (
+  name: string,
+  description: string,
+  needs: Needs,
+  more?: { timeout?: Duration; memorySize?: number },
+) => TypeScriptFunction;
 
 /**
  * What every write of a key names: its conditions, and the attributes of the event beside it. AWS does not say
@@ -61,6 +74,10 @@ const CHANGE = [
   ...['expires_at', 'metadata', 'name', 'notify_days_before', 'scopes'],
 ];
 const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
+const CANCELLATION = [
+  ...[...KEY_STATE, ...DUE, 'swept_until', 'expires_at', 'revoked_reason'],
+  ...['before_rotation', 'next_generation', 'rotated_at', 'successor_key_id'],
+];
 const SWEEP = [...KEY_STATE, ...DUE, 'swept_until'];
 
 /**
@@ -86,7 +103,13 @@ export class RekeyStack extends Stack {
       logRemoval: production ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
     };
 
+    const monitoring = new Monitoring(this, 'Monitoring', { alarmTopicArn: settings.alarmTopicArn });
     const table = keyTable(this, production);
+    const { bus } = new RekeyEventBus(this, 'Events', {
+      accountIds: settings.eventBusAccountIds,
+      organizationIds: settings.eventBusOrganizationIds,
+    });
+    new EventPublisher(this, 'EventPublisher', { table, bus, monitoring, logs });
     const settingVariables: Record<Setting, Record<string, string>> = {
       prefix: { REKEY_KEY_PREFIX: settings.keyPrefix },
       lifetimes: {
@@ -96,15 +119,11 @@ export class RekeyStack extends Stack {
       },
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
       schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(',') },
+      bus: { REKEY_EVENT_BUS_NAME: bus.eventBusName },
       // Not String(): it writes a small number as 1e-6.
       sampling: { REKEY_LOG_SAMPLE_RATE: settings.logSampleRate.toFixed(6) },
     };
-    const lambda = (
-      name: string,
-      description: string,
-      needs: Needs,
-      more: { timeout?: Duration; memorySize?: number } = {},
-    ) =>
+    const lambda: MakeFunction = (name, description, needs, more = {}) =>
       new TypeScriptFunction(this, idOf(name), {
         ...logs,
         timeout: OPERATION_TIMEOUT,
@@ -117,6 +136,7 @@ export class RekeyStack extends Stack {
             REKEY_EVENT_RETENTION_DAYS: String(settings.eventRetentionDays),
           },
           ...needs.settings.map((setting) => settingVariables[setting]),
+          needs.environment ?? {},
         ),
         access: needs.access,
       });
@@ -136,6 +156,8 @@ export class RekeyStack extends Stack {
       // Processor time, and so the cold start, comes with memory.
       { timeout: Duration.seconds(10), memorySize: 1024 },
     );
+    // Its metrics are log lines that it writes itself.
+    authorizer.addEnvironment('POWERTOOLS_SERVICE_NAME', this.stackName);
     const registerRoutes = lambda(
       'register-routes',
       'Keeps the routes of an API and their scopes, for CloudFormation',
@@ -173,40 +195,27 @@ export class RekeyStack extends Stack {
       description: 'The management API of Rekey',
       ...logs,
     });
-    const needs = operationNeeds(table);
+    const webhooks = new Webhooks(this, 'Webhooks', { table, bus, lambda, monitoring, settings });
+    const needs = { ...operationNeeds(table, bus), ...webhooks.operationNeeds() };
     for (const operation of operations) {
       const own = needs[operation.name];
       if (!own)
         throw new Error(`Operation ${operation.name} has no role: say in rekey-stack.ts what it may do`);
       const handler = lambda(operation.name, operation.summary, own);
-      api.addRoute(`${operation.method} ${operation.path}`, { scopes: [operation.scope], handler });
+      api.addRoute(
+        `${operation.method} ${operation.path}`,
+        operation.authenticated ? { authenticated: true, handler } : { scopes: [operation.scope], handler },
+      );
     }
 
-    const period = Duration.minutes(1);
-    const alarm = alarms(this, settings.alarmTopicArn);
-    // Not on the authorizer's own errors: each 401 counts as one, since API Gateway wants an error for it. An
-    // authorizer that fails otherwise is a 5XX of the API.
-    alarm(
-      'AuthorizerThrottles',
-      authorizer.metricThrottles({ period }),
-      'Lambda throttles the authorizer: requests are refused that may be allowed.',
-    );
-    alarm('ApiFaults', api.stage.metricServerError({ period }), 'The management API answers 5XX.');
-    alarm(
-      'TableThrottles',
-      new MathExpression({
-        expression: 'FILL(reads, 0) + FILL(writes, 0)',
-        label: 'throttled reads and writes',
-        period,
-        usingMetrics: {
-          reads: table.metric('ReadThrottleEvents', { period, statistic: 'Sum' }),
-          writes: table.metric('WriteThrottleEvents', { period, statistic: 'Sum' }),
-        },
-      }),
-      'DynamoDB throttles the table: keys cannot be read or written.',
-    );
-
-    new Sweep(this, 'Sweep', { sweepKeys, intervalMinutes: settings.sweepIntervalMinutes, alarm });
+    apiAlarms(monitoring, { authorizer, api, table });
+    new Sweep(this, 'Sweep', {
+      sweepKeys,
+      bus,
+      intervalMinutes: settings.sweepIntervalMinutes,
+      monitoring,
+    });
+    monitoring.makeDashboard();
 
     if (settings.manageApiGatewayAccount) apiGatewayAccount(this, api);
 
@@ -224,7 +233,7 @@ export class RekeyStack extends Stack {
 }
 
 /** What the role of each operation may do with the table, and no more; docs/storage.md says why. */
-function operationNeeds(table: Table): Record<string, Needs> {
+function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
   const read = itemAccess(table, ['GetItem'], ['key_*']);
   // Only what it names: whoever takes over the function that renames keys cannot replace a secret.
   const change = (attributes?: string[]) => itemAccess(table, ['UpdateItem'], ['key_*'], attributes);
@@ -232,6 +241,12 @@ function operationNeeds(table: Table): Record<string, Needs> {
   const mint = itemAccess(table, ['GetItem', 'PutItem'], ['idempotency_*', 'key_*']);
   const record = eventRecording(table);
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
+  // Not by attributes: its transaction puts a whole key.
+  const rotation: Needs = {
+    settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
+    access: [mint, change(), record],
+  };
+  const revocation: Needs = { settings: ['retention'], access: [read, change(REVOCATION), record] };
   return {
     'create-key': {
       settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
@@ -239,16 +254,19 @@ function operationNeeds(table: Table): Record<string, Needs> {
     },
     'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER), signCursors] },
     'get-key': { settings: [], access: [read] },
+    'get-self': { settings: [], access: [read] },
     'update-key': {
       settings: ['lifetimes', 'retention', 'schedule'],
       access: [read, change(CHANGE), record],
     },
-    // Not by attributes: its transaction puts a whole key.
-    'rotate-key': {
-      settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
-      access: [mint, change(), record],
+    'rotate-key': rotation,
+    'cancel-rotation': {
+      settings: ['lifetimes', 'retention', 'schedule'],
+      access: [read, change(CANCELLATION), record],
     },
-    'revoke-key': { settings: ['retention'], access: [read, change(REVOCATION), record] },
+    'rotate-self': rotation,
+    'revoke-key': revocation,
+    'revoke-self': revocation,
     'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE), signCursors] },
     'verify-key': {
       settings: ['prefix'],
@@ -260,6 +278,14 @@ function operationNeeds(table: Table): Record<string, Needs> {
     },
     'list-events': { settings: [], access: [indexAccess(table, EVENTS_BY_OWNER), signCursors] },
     'list-event-types': { settings: [], access: [] },
+    'replay-events': {
+      settings: ['bus'],
+      access: [
+        indexAccess(table, EVENTS_BY_DAY),
+        signCursors,
+        new PolicyStatement({ actions: ['events:PutEvents'], resources: [bus.eventBusArn] }),
+      ],
+    },
   };
 }
 
@@ -297,25 +323,83 @@ function keyTable(stack: Stack, production: boolean): Table {
   return table;
 }
 
-/** Makes an alarm that tells the topic, if there is one. */
-export type MakeAlarm = ReturnType<typeof alarms>;
-
-function alarms(stack: Stack, topicArn: string | undefined) {
-  const action = topicArn && new SnsAction(Topic.fromTopicArn(stack, 'AlarmTopic', topicArn));
-  return (id: string, metric: IMetric, alarmDescription: string, more: Partial<AlarmProps> = {}): void => {
-    const alarm = new Alarm(stack, `${id}Alarm`, {
-      metric,
-      alarmDescription,
-      threshold: 1,
-      // Three bad minutes of five.
-      evaluationPeriods: 5,
-      datapointsToAlarm: 3,
-      // No data is no traffic.
-      treatMissingData: TreatMissingData.NOT_BREACHING,
-      ...more,
-    });
-    if (action) alarm.addAlarmAction(action);
-  };
+/** Of the API, its authorizer and the table. */
+function apiAlarms(
+  monitoring: Monitoring,
+  { authorizer, api, table }: { authorizer: TypeScriptFunction; api: ProtectedRestApi; table: Table },
+): void {
+  const period = Duration.minutes(1);
+  // Not on the authorizer's own errors: each 401 counts as one, since API Gateway wants an error for it. An
+  // authorizer that fails otherwise is a 5XX of the API.
+  monitoring.alarm({
+    id: 'ApiFaults',
+    group: 'API',
+    metric: api.stage.metricServerError({ period }),
+    description: 'The management API answers 5XX.',
+    runbook: 'api-faults',
+  });
+  monitoring.alarm({
+    id: 'AuthorizerErrors',
+    group: 'API',
+    metric: monitoring.metric('requests_refused', { statistic: 'Sum', dimensions: { reason: 'error' } }),
+    description: 'The authorizer cannot decide: requests fail that may be allowed.',
+    runbook: 'authorizer-errors',
+  });
+  // How many are refused says more about the clients than about the product; which ones, about both.
+  const refusals = [
+    'missing',
+    'malformed',
+    'expired',
+    'revoked',
+    'not_found',
+    'insufficient_scope',
+    'route_not_declared',
+  ];
+  monitoring.graph(
+    'API',
+    'Refused, by reason',
+    refusals.map((reason) =>
+      monitoring.metric('requests_refused', { statistic: 'Sum', dimensions: { reason }, label: reason }),
+    ),
+  );
+  monitoring.alarm({
+    id: 'RefusedRequests',
+    group: 'API',
+    metric: monitoring.metric('requests_refused', { statistic: 'Sum' }),
+    threshold: 1_000,
+    description: 'More than a thousand requests a minute are refused.',
+    runbook: 'refused-requests',
+  });
+  monitoring.alarm({
+    id: 'AuthorizerP99',
+    group: 'API',
+    metric: authorizer.metricDuration({ period, statistic: 'p99' }),
+    threshold: 1_000,
+    description: 'One decision of the authorizer in a hundred takes more than a second.',
+    runbook: 'authorizer-slow',
+  });
+  monitoring.alarm({
+    id: 'AuthorizerThrottles',
+    group: 'API',
+    metric: authorizer.metricThrottles({ period }),
+    description: 'Lambda throttles the authorizer: requests are refused that may be allowed.',
+    runbook: 'authorizer-throttles',
+  });
+  monitoring.alarm({
+    id: 'TableThrottles',
+    group: 'Table',
+    metric: new MathExpression({
+      expression: 'FILL(reads, 0) + FILL(writes, 0)',
+      label: 'throttled reads and writes',
+      period,
+      usingMetrics: {
+        reads: table.metric('ReadThrottleEvents', { period, statistic: 'Sum' }),
+        writes: table.metric('WriteThrottleEvents', { period, statistic: 'Sum' }),
+      },
+    }),
+    description: 'DynamoDB throttles the table: keys cannot be read or written.',
+    runbook: 'table-throttles',
+  });
 }
 
 /**

@@ -49,6 +49,20 @@ const rate = z.preprocess(
     .max(1, 'must be a number from 0 to 1')
     .multipleOf(0.000001, 'must have at most 6 decimals'),
 );
+/** A list is text with commas on the command line, and may be a list in cdk.json. */
+const listOf = (pattern: RegExp, sentence: string) =>
+  z.preprocess(
+    (value) =>
+      typeof value === 'string'
+        ? value
+            .split(',')
+            .map((entry) => entry.trim())
+            .filter((entry) => entry !== '')
+        : value,
+    z
+      .array(z.string(sentence).regex(pattern, sentence), sentence)
+      .transform((values) => [...new Set(values)]),
+  );
 
 /** docs/deploying.md says what each one is for. */
 export const RekeySettings = z
@@ -74,13 +88,23 @@ export const RekeySettings = z
           'must be the ARN of an SNS topic',
         )
         .optional(),
+      eventBusAccountIds: listOf(/^\d{12}$/, 'must be account ids of 12 digits').default([]),
+      eventBusOrganizationIds: listOf(
+        /^o-[a-z0-9]{10,32}$/,
+        'must be ids of organizations, like o-a1b2c3d4e5',
+      ).default([]),
       manageApiGatewayAccount: flag.default(false),
+      allowLoopbackHttpWebhooks: flag.default(false),
     },
     { error: (issue) => (issue.code === 'unrecognized_keys' ? 'is not a property of Rekey' : undefined) },
   )
   .refine(({ defaultLifetimeDays, maxLifetimeDays }) => defaultLifetimeDays <= maxLifetimeDays, {
     path: ['defaultLifetimeDays'],
     message: 'must not be above maxLifetimeDays',
+  })
+  .refine(({ mode, allowLoopbackHttpWebhooks }) => mode === 'development' || !allowLoopbackHttpWebhooks, {
+    path: ['allowLoopbackHttpWebhooks'],
+    message: 'must not be true in production',
   });
 export type RekeySettings = z.infer<typeof RekeySettings>;
 

@@ -2,9 +2,17 @@ import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 
 /** The kinds of item in the table, by how their partition keys begin. docs/storage.md describes each. */
-export type ItemKind = 'key_*' | 'idempotency_*' | 'secret_cursor' | 'routes_*' | 'events_*';
+export type ItemKind =
+  | 'key_*'
+  | 'idempotency_*'
+  | 'secret_cursor'
+  | 'routes_*'
+  | 'events_*'
+  | 'whe_*'
+  | 'webhooks_*'
+  | 'deliveries_*';
 
-export type ItemAction = 'GetItem' | 'PutItem' | 'Query' | 'UpdateItem';
+export type ItemAction = 'GetItem' | 'PutItem' | 'UpdateItem' | 'DeleteItem' | 'Query';
 
 /**
  * Allows actions on single items of these kinds. A transaction is allowed by what it consists of.

@@ -1,7 +1,7 @@
 import type { ApiKeyRecord } from './api-key.schema.ts';
 import { statusOf } from './api-key.ts';
 import { sameDigest } from './key-format.ts';
-import { missingScopes } from './scope.ts';
+import { missingScopes, type Wanted } from './scope.ts';
 
 export type AccessCode = 'valid' | 'not_found' | 'revoked' | 'expired' | 'insufficient_scope';
 
@@ -20,7 +20,7 @@ const refused = (code: AccessCode): AccessDecision => ({ code, missing_scopes: [
  * @param record what the table has under the presented id
  * @param digest `digestOf` the presented text
  * @param now epoch milliseconds
- * @param required all scopes that are needed, every one of them
+ * @param required all scopes that are needed, or the alternatives of which one is enough
  */
 export function decideAccess({
   record,
@@ -31,7 +31,7 @@ export function decideAccess({
   record: Pick<ApiKeyRecord, 'digest' | 'scopes' | 'expires_at' | 'rotated_at' | 'revoked_at'> | undefined;
   digest: string;
   now: number;
-  required: readonly string[];
+  required: Wanted;
 }): AccessDecision {
   if (!record || !sameDigest(record.digest, digest)) return refused('not_found');
 

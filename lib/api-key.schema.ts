@@ -61,6 +61,10 @@ export const ApiKeyRecord = z.object({
   /** Partition and sort key of the index by_due; absent when nothing is ahead. */
   due_shard: z.string().optional(),
   next_action_at: Instant.optional(),
+  /** What a rotation changed and a cancellation puts back; absent when the key is not rotated. */
+  before_rotation: z.object({ expires_at: Instant.nullable() }).optional(),
+  /** The generation of the next successor, where one was dropped: no two keys of a line have the same. */
+  next_generation: z.int().optional(),
   /** SHA-256 of the whole key text, 64 hex digits. Never leaves the table. */
   digest: z.string().regex(/^[0-9a-f]{64}$/),
   /** Counts decided writes; every one is conditional on the version it was decided from. */
@@ -78,6 +82,8 @@ export const ListedKey = ApiKeyRecord.omit({
   swept_until: true,
   due_shard: true,
   next_action_at: true,
+  before_rotation: true,
+  next_generation: true,
 });
 export type ListedKey = z.infer<typeof ListedKey>;
 

@@ -18,6 +18,8 @@ export interface AuthorizerDependencies {
   now: () => number;
   /** The first part of this stack's keys. */
   prefix: string;
+  /** The stack's name, a dimension of its metrics. */
+  service: string;
   log: Log;
   /** Whether this refusal is logged. All are counted. */
   sampled: () => boolean;
@@ -85,19 +87,20 @@ type Reason =
  * nothing and needs no permission.
  * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
  */
-const refusalMetric = (reason: Reason, now: number): Record<string, unknown> => ({
+const refusalMetric = (reason: Reason, service: string, now: number): Record<string, unknown> => ({
   _aws: {
     Timestamp: now,
     CloudWatchMetrics: [
       {
         Namespace: 'Rekey',
-        Dimensions: [['reason']],
-        Metrics: [{ Name: 'Refused', Unit: 'Count' }],
+        Dimensions: [['service'], ['service', 'reason']],
+        Metrics: [{ Name: 'requests_refused', Unit: 'Count' }],
       },
     ],
   },
+  service,
   reason,
-  Refused: 1,
+  requests_refused: 1,
 });
 
 const allow = (key: KeyFacts, { methodArn }: RouteRequest): APIGatewayAuthorizerResult => ({
@@ -135,12 +138,12 @@ type Verdict = { key: KeyFacts } | { refusal: APIGatewayAuthorizerResult | undef
 const decide = async (
   event: APIGatewayRequestAuthorizerEvent,
   request: RouteRequest,
-  { reader, readRoutes, now, prefix, log, sampled }: AuthorizerDependencies,
+  { reader, readRoutes, now, prefix, service, log, sampled }: AuthorizerDependencies,
 ): Promise<APIGatewayAuthorizerResult | undefined> => {
   const { apiId, method, resource, requestId } = request;
   /** @param key_id of a key of the right form: nobody can write what they like into the log */
   const refused = (code: Reason, key_id?: string): undefined => {
-    log(refusalMetric(code, now()));
+    log(refusalMetric(code, service, now()));
     if (!sampled()) return;
     log({
       level: 'info',
@@ -215,7 +218,7 @@ export async function authorize(
     result = await decide(event, routeRequestOf(event), dependencies);
   } catch (error) {
     const { name, message, code } = error as Error & { code?: unknown };
-    dependencies.log(refusalMetric('error', dependencies.now()));
+    dependencies.log(refusalMetric('error', dependencies.service, dependencies.now()));
     dependencies.log({
       level: 'error',
       event: 'authorizer_failed',

@@ -21,3 +21,10 @@ export function encodeBase62(bytes: Uint8Array, width: number): string {
   if (rest > 0n) throw new RangeError(`${bytes.length} bytes do not fit in ${width} base62 characters`);
   return text;
 }
+
+/** The number that `encodeBase62` wrote. Its form is the caller's to check. */
+export function decodeBase62(text: string): bigint {
+  let number = 0n;
+  for (const character of text) number = number * BASE + BigInt(ALPHABET.indexOf(character));
+  return number;
+}

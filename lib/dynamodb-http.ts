@@ -50,6 +50,8 @@ export class DynamoDbFailure extends Error {
   readonly transient: boolean;
   /** Whether it was refused because the condition of a write did not hold. */
   readonly conditionFailed: boolean;
+  /** Whether another transaction was writing the same item, also when it was sent again. */
+  readonly contended: boolean;
 
   /** @param reasons why a transaction was cancelled, one for each of its writes */
   constructor(
@@ -61,6 +63,7 @@ export class DynamoDbFailure extends Error {
     this.code = code;
     this.conditionFailed =
       code === 'ConditionalCheckFailedException' || reasons.includes('ConditionalCheckFailed');
+    this.contended = !this.conditionFailed && reasons.includes('TransactionConflict');
     this.transient = transient || (reasons.length > 0 && reasons.every((reason) => PASSING.has(reason)));
   }
 }

@@ -73,3 +73,42 @@ export function logSampleRate(env: Variables = process.env): number {
 export function eventRetentionDays(env: Variables = process.env): number {
   return days(env, 'REKEY_EVENT_RETENTION_DAYS');
 }
+
+/** `REKEY_WEBHOOK_ROOT_SECRET_ARN`: what endpoints' secrets are derived from. */
+export function webhookRootSecretArn(env: Variables = process.env): string {
+  return read(env, 'REKEY_WEBHOOK_ROOT_SECRET_ARN', /^arn:[\x21-\x7e]{10,2048}$/, 'the ARN of a secret');
+}
+
+/** `REKEY_DELIVERIES_QUEUE_URL` and `REKEY_SLOW_DELIVERIES_QUEUE_URL`: the two lanes of webhooks. */
+export function deliveryQueueUrls(env: Variables = process.env): { fast: string; slow: string } {
+  const url = (name: string) => read(env, name, /^https?:\/\/[\x21-\x7e]{4,2048}$/, 'the URL of a queue');
+  return { fast: url('REKEY_DELIVERIES_QUEUE_URL'), slow: url('REKEY_SLOW_DELIVERIES_QUEUE_URL') };
+}
+
+/**
+ * `REKEY_ALLOW_LOOPBACK_HTTP_WEBHOOKS`: whether webhooks may go to http://127.0.0.1. Only a stack in development mode
+ * sets it; absent, it is false.
+ */
+export function allowLoopbackHttpWebhooks(env: Variables = process.env): boolean {
+  return env['REKEY_ALLOW_LOOPBACK_HTTP_WEBHOOKS'] === 'true';
+}
+
+/** `REKEY_EVENT_BUS_NAME`: the bus that events go over. */
+export function eventBusName(env: Variables = process.env): string {
+  return read(
+    env,
+    'REKEY_EVENT_BUS_NAME',
+    /^[A-Za-z0-9_.:/-]{1,1600}$/,
+    'the name or the ARN of the event bus',
+  );
+}
+
+/** `REKEY_UNPUBLISHED_QUEUE_URL`: the queue of events that could not be published. */
+export function unpublishedQueueUrl(env: Variables = process.env): string {
+  return read(env, 'REKEY_UNPUBLISHED_QUEUE_URL', /^https?:\/\/\S{1,1000}$/, 'the URL of the queue');
+}
+
+/** `POWERTOOLS_SERVICE_NAME`: the stack, by which metrics of several are told apart. */
+export function serviceName(env: Variables = process.env): string {
+  return read(env, 'POWERTOOLS_SERVICE_NAME', /^[A-Za-z0-9-]{1,255}$/, 'the name of the stack');
+}

@@ -26,13 +26,18 @@ export const trailOf = (subjectId: string): string => `events_${subjectId}`;
 export const eventDay = (ms: number, part: number): string =>
   `${new Date(ms).toISOString().slice(0, 10)}/${part}`;
 
-/** @param retentionDays days after which DynamoDB may tidy the event away */
-export function eventItem(event: Event, retentionDays: number): EventItem {
+/** What an event is about, by its id. */
+export function subjectOf(event: Pick<Event, 'id' | 'api_key_id' | 'webhook_endpoint_id'>): string {
   const subjectId = event.api_key_id ?? event.webhook_endpoint_id;
   if (subjectId === null) throw new Error(`the event ${event.id} is about nothing`);
+  return subjectId;
+}
+
+/** @param retentionDays days after which DynamoDB may tidy the event away */
+export function eventItem(event: Event, retentionDays: number): EventItem {
   const occurred = Date.parse(event.occurred_at);
   return {
-    pk: trailOf(subjectId),
+    pk: trailOf(subjectOf(event)),
     sk: event.id,
     event: JSON.stringify(event),
     event_type: event.type,

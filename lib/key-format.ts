@@ -1,7 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Environment } from './api-key.schema.ts';
-import { encodeBase62 } from './base62.ts';
+import { decodeBase62, encodeBase62 } from './base62.ts';
 import { SecretText } from './secret-text.ts';
 
 /** Gives n bytes nobody can guess. */
@@ -59,6 +59,10 @@ export function newId(prefix: string, now: number, random: Random = randomBytes)
 /** The smallest id of its millisecond: a bound for ranges of ids. */
 export const earliestId = (prefix: string, ms: number): string =>
   newId(prefix, ms, (length) => new Uint8Array(length));
+
+/** When an id was made, in epoch milliseconds. */
+export const timeOfId = (id: string): number =>
+  Number(decodeBase62(id.slice(-ID_WIDTH)) >> BigInt(8 * (ID_BYTES - TIME_BYTES)));
 
 /** A new id of a key, `key_…`. */
 export const newKeyId = (now: number, random?: Random): string => newId(ID_PREFIX, now, random);

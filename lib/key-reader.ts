@@ -213,7 +213,8 @@ export function createKeyReader({
         });
         return true;
       } catch (error) {
-        if (error instanceof DynamoDbFailure && error.conditionFailed) return false;
+        // Contended: many first requests at once. One of them is writing it.
+        if (error instanceof DynamoDbFailure && (error.conditionFailed || error.contended)) return false;
         throw error;
       }
     },

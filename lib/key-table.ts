@@ -6,7 +6,7 @@ import { putEvent } from './event-table.ts';
 import { type Claim, claiming } from './idempotency.ts';
 import type { Change } from './key-change.ts';
 import { IdempotencyKeyUsed, KeyExpired, KeyRevoked, NotFound, Unavailable } from './problem.ts';
-import type { Rotation } from './rotation.ts';
+import type { Cancellation, Rotation } from './rotation.ts';
 import { type DueStep, NOTHING_DUE } from './schedule.ts';
 import {
   ConditionFailed,
@@ -152,6 +152,53 @@ export function rotateKey(
       if (!(outcome instanceof ConditionFailed)) return last;
       if (!isTaken(claim, outcome)) return 'conflict';
       return (await isOurs(last, table)) ? last : 'taken';
+    },
+    table,
+  );
+}
+
+/**
+ * Takes a rotation back: the old key, the revoked successor and the events of both are one transaction. The first use
+ * of the successor and this never both succeed.
+ *
+ * @param seen the record as just read with `getKey`
+ * @param decide `decideCancellation`
+ * @returns both records as written
+ * @throws what `decide` throws; NotFound; Unavailable
+ */
+export function cancelRotation(
+  seen: ApiKeyRecord,
+  decide: (record: ApiKeyRecord, successor: ApiKeyRecord | undefined) => Cancellation,
+  reason: string,
+  origin: Origin,
+  table: KeyTable = environmentTable(),
+): Promise<{ record: ApiKeyRecord; successor: ApiKeyRecord }> {
+  let last: { record: ApiKeyRecord; successor: ApiKeyRecord } | undefined;
+
+  return decideAndWrite(
+    seen,
+    async (record) => {
+      // Done by this very request, whose answer was lost, or by its twin at the same moment: either way it is done.
+      if (last && record.version === last.record.version && record.successor_key_id === null)
+        return { record, successor: (await getKey(last.successor.id, table)) ?? last.successor };
+      const id = record.successor_key_id;
+      const successor = id === null ? undefined : await getKey(id, table);
+      const decided = decide(record, successor);
+      if (!successor) throw new NotFound();
+      const after = changed(record, decided.old);
+      const dropped = decided.successor ? changed(successor, decided.successor) : successor;
+      last = { record: after, successor: dropped };
+      const outcome = await transact(table, [
+        updating(record, after, table, { successor_key_id: successor.id }),
+        telling('api_key.updated', after, origin, table, { before: record, reason }),
+        ...(decided.successor
+          ? [
+              updating(successor, dropped, table, { successor_key_id: null }),
+              telling('api_key.revoked', dropped, origin, table, { before: successor, reason }),
+            ]
+          : []),
+      ]);
+      return outcome instanceof ConditionFailed ? 'conflict' : last;
     },
     table,
   );

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiResponseObject } from 'zod-openapi';
-import { KeyId } from './api-key.schema.ts';
-import { boundaryProblems } from './operation.ts';
+import { boundaryProblems, pathIds } from './operation.ts';
 import type { Operation } from './operations/definition.ts';
 import { exampleKey, exampleSuccessor } from './operations/example-key.ts';
 import { operations } from './operations/index.ts';
@@ -19,16 +18,23 @@ import {
   KeyRevoked,
   KeyRotated,
   NotFound,
+  NotRotated,
   OwnerForbidden,
   PayloadTooLarge,
   type Problem,
   type ProblemCode,
   ScopeEscalation,
+  SuccessorUsed,
   toResponse,
   Unavailable,
   UnsupportedMediaType,
+  WebhookEndpointDisabled,
+  WebhookEndpointLimit,
+  WebhookUrlRefused,
 } from './problem.ts';
 import { LARGEST_BODY } from './request-body.ts';
+import { MOST_ENDPOINTS } from './webhook-endpoint-table.ts';
+import { urlRules } from './webhook-url.ts';
 
 const REQUEST_ID = '0f3c6ad1-3f7c-4a5e-9d0e-6a4f5f0c2b1a';
 
@@ -58,6 +64,7 @@ const ProblemDocument = z
     excess_scopes: z.array(z.string()).optional(),
     successor_key_id: z.string().optional(),
     api_key_id: z.string().optional(),
+    rule: z.string().optional().meta({ description: 'What the URL of a webhook must be.' }),
   })
   .meta({ id: 'Problem', description: 'RFC 9457' });
 
@@ -73,16 +80,21 @@ const exampleOf: Record<ProblemCode, (operation: Operation) => Problem> = {
     ]),
   invalid_cursor: () => new InvalidCursor(),
   invalid_token: () => new InvalidToken(),
-  insufficient_scope: ({ scope }) => new InsufficientScope([scope]),
+  insufficient_scope: ({ scope }) => new InsufficientScope(scope ? [scope] : []),
   scope_escalation: () => new ScopeEscalation(['orders:refund']),
   owner_forbidden: () => new OwnerForbidden(),
   environment_forbidden: () => new EnvironmentForbidden(),
   not_found: () => new NotFound(),
   already_rotated: () => new AlreadyRotated(exampleSuccessor.id),
+  not_rotated: () => new NotRotated(),
+  successor_used: () => new SuccessorUsed(exampleSuccessor.id),
   key_rotated: () => new KeyRotated(exampleSuccessor.id),
   key_revoked: () => new KeyRevoked(),
   key_expired: () => new KeyExpired(),
   idempotency_key_used: () => new IdempotencyKeyUsed(exampleKey.id),
+  webhook_endpoint_limit: () => new WebhookEndpointLimit(MOST_ENDPOINTS),
+  webhook_endpoint_disabled: () => new WebhookEndpointDisabled(),
+  webhook_url_refused: () => new WebhookUrlRefused('https_only', urlRules.https_only),
   payload_too_large: () => new PayloadTooLarge(LARGEST_BODY),
   unsupported_media_type: () => new UnsupportedMediaType(),
   idempotency_key_reused: () => new IdempotencyKeyReused(),
@@ -160,14 +172,15 @@ const IdempotencyKeyHeader = z
 
 const pathItem = (operation: Operation): ZodOpenApiOperationObject => {
   const { name, summary, description, scope, path, query, body, answer, examples } = operation;
+  const roles = scope ? [scope] : [];
   return {
     operationId: name,
     summary,
-    description: `${description}\n\nNeeds the scope \`${scope}\`.`,
+    description: `${description}\n\n${scope ? `Needs the scope \`${scope}\`.` : 'Any valid key may call it, for itself.'}`,
     // OpenAPI 3.1 takes the needed roles of any scheme here, not of OAuth only.
-    security: [{ apiKey: [scope] }, { bearer: [scope] }],
+    security: [{ apiKey: roles }, { bearer: roles }],
     requestParams: {
-      ...(path.includes('{id}') && { path: z.object({ id: KeyId.meta({ example: exampleKey.id }) }) }),
+      ...(path.includes('{') && { path: z.object(pathIds(operation)) }),
       ...(query && { query: query as z.ZodObject }),
       ...(operation.idempotent && { header: z.object({ 'Idempotency-Key': IdempotencyKeyHeader }) }),
     },
@@ -181,7 +194,9 @@ const pathItem = (operation: Operation): ZodOpenApiOperationObject => {
       [String(answer.status) as '200']: {
         description: answer.description,
         headers: noStore,
-        content: { 'application/json': { schema: answer.schema, example: examples.answer } },
+        ...(answer.status !== 204 && {
+          content: { 'application/json': { schema: answer.schema, example: examples.answer } },
+        }),
       },
       ...problemResponses(operation),
     },

@@ -45,7 +45,7 @@ const SINGLE_HEADERS = ['content-type', 'idempotency-key'];
 export const boundaryProblems = (operation: Operation): ProblemCode[] => [
   'invalid_request',
   'invalid_token',
-  'insufficient_scope',
+  ...(operation.scope ? (['insufficient_scope'] as const) : []),
   'payload_too_large',
   ...(operation.body ? (['unsupported_media_type'] as const) : []),
   'internal_error',
@@ -88,13 +88,27 @@ const bodyOf = (operation: Operation, body: unknown): unknown => {
   return validate(operation.body, body);
 };
 
-const idOf = ({ path }: Operation, { pathParameters }: APIGatewayProxyEvent): string => {
-  if (!path.includes('{id}')) return '';
-  const id = KeyId.safeParse(pathParameters?.['id']);
-  // What cannot be an id is no key's.
-  if (!id.success) throw new NotFound();
-  return id.data;
-};
+const KEY_IDS: Record<string, z.ZodType<string>> = { id: KeyId };
+
+/** The ids of an operation's path, and what each looks like. */
+export const pathIds = ({ path, ids = KEY_IDS }: Operation): Record<string, z.ZodType<string>> =>
+  Object.fromEntries(
+    [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => {
+      const schema = ids[name!];
+      if (!schema) throw new Error(`The path ${path} does not say what ${name} is`);
+      return [name!, schema];
+    }),
+  );
+
+const idsOf = (operation: Operation, { pathParameters }: APIGatewayProxyEvent): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(pathIds(operation)).map(([name, schema]) => {
+      const id = schema.safeParse(pathParameters?.[name]);
+      // What cannot be an id is nobody's.
+      if (!id.success) throw new NotFound();
+      return [name, id.data];
+    }),
+  );
 
 const idempotencyKeyOf = (
   { idempotent }: Operation,
@@ -139,21 +153,25 @@ const problemOf = (error: unknown): Problem => {
 export function serve(
   operation: Operation,
 ): (event: APIGatewayProxyEvent, context: Context) => Promise<APIGatewayProxyResult> {
-  const mayCall = requiresScope(operation.scope);
+  const mayCall = operation.authenticated ? principalOf : requiresScope(operation.scope);
   const parseJson = httpJsonBodyParser();
 
   const handler = async (event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> => {
     const caller = principalOf(event);
     const now = Date.now();
+    const ids = idsOf(operation, event);
     const answer = await operation.run({
       caller,
-      id: idOf(operation, event),
+      id: ids['id'] ?? '',
+      ids,
       query: queryOf(operation, event),
       body: bodyOf(operation, event.body),
       idempotency_key: idempotencyKeyOf(operation, event),
       now,
       origin: requestOrigin(caller.key_id, now, event.requestContext),
     });
+    if (operation.answer.status === 204)
+      return { statusCode: 204, headers: { 'cache-control': 'no-store' }, body: '' };
     return {
       statusCode: operation.answer.status,
       headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },

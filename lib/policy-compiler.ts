@@ -54,6 +54,14 @@ interface Route {
   index: number;
 }
 
+/** What a key must hold for a route, in each way that there is. */
+const alternativesOf = (required: Wanted): readonly (readonly string[])[] =>
+  isAnyOf(required) ? required : [required as readonly string[]];
+
+/** Whether every key that holds one of these also holds what is wanted. */
+const implies = (held: Wanted, wanted: Wanted): boolean =>
+  alternativesOf(held).every((scopes) => missingScopes(scopes, wanted).length === 0);
+
 /** What has to be refused explicitly, once `over` is allowed and `route` is not. */
 interface Overlap {
   route: number;
@@ -207,22 +215,18 @@ const narrowed = (resource: readonly Part[], shape: readonly Part[]): Part[][] =
   return found;
 };
 
-/**
- * Requests that stand for all of a shape: if none of them is this route's, no request like it is. What is free is a
- * text nobody declares, since that is what the fewest other routes take; behind `{path+}` a part may be empty too,
- * and then no `{id}` takes it.
- */
-const examplesOf = (shape: readonly Part[]): string[][] => {
-  const plain = shape.map((part) => (part === ONE || part === MANY ? OTHER : part));
-  return [
-    plain,
-    ...shape.flatMap((part, index) => {
-      if (part !== MANY) return [];
-      const empty = shape.map((each, at) => (each === MANY && at >= index ? EMPTY : (plain[at] as Part)));
-      return [plain.with(index, EMPTY), empty];
-    }),
-  ];
-};
+/** The shape, and those of it that have nothing in parts of a `{path+}`, where no `{id}` takes them. */
+const variantsOf = (shape: readonly Part[]): Part[][] => [
+  [...shape],
+  ...shape.flatMap((part, index) => {
+    if (part !== MANY) return [];
+    const emptyFrom = shape.map((each, at) => (each === MANY && at >= index ? EMPTY : each));
+    return [shape.with(index, EMPTY), emptyFrom];
+  }),
+];
+
+/** The request that stands for all of a shape: of a text nobody declares, the fewest other routes take it. */
+const exampleOf = (shape: readonly Part[]): string[] => shape.map((part) => (isFree(part) ? OTHER : part));
 
 /** Whether two resources start with different text, which is how most pairs of routes are told apart. */
 const apart = (a: readonly Part[], b: readonly Part[]): boolean => {
@@ -245,7 +249,8 @@ const shared = (
   if (apart(resource, route.path)) return [];
   return shapesOf(route.path, reach(resource, route.path))
     .flatMap((shape) => narrowed(resource, shape))
-    .filter((shape) => examplesOf(shape).some((example) => decide(routes, example).includes(route)));
+    .flatMap(variantsOf)
+    .filter((shape) => decide(routes, exampleOf(shape)).includes(route));
 };
 
 /** Whether a resource matches whatever another one matches. Not found out in every case. */
@@ -313,7 +318,7 @@ const waysToRefuse = (
         [exact, [...exact, EMPTY], [...exact, EMPTY, EMPTY]],
       ];
   // Only what both match: part of all the others, so that it decides about a clash.
-  if (!isMany(path)) candidates.push(met.map((shape) => shape.map(asResource)));
+  candidates.push(met.map((shape) => shape.map(asResource)));
   return candidates.map((resources) => {
     const needed = unique(resources).filter((resource) => over.some((allowed) => meets(resource, allowed)));
     return {
@@ -323,7 +328,9 @@ const waysToRefuse = (
   });
 };
 
-const certainly: typeof winners = (routes, request) => winners(routes, trimmed(request));
+/** The routes that a request must be allowed by. Nobody counts on two slashes at the end. */
+const certainly: typeof winners = (routes, request) =>
+  request.at(-1) === EMPTY && request.at(-2) === EMPTY ? [] : winners(routes, trimmed(request));
 
 const guardsOf = (routes: readonly Route[], route: Route): Guard[] =>
   route.path.flatMap((part, index) => {
@@ -336,10 +343,6 @@ const guardsOf = (routes: readonly Route[], route: Route): Guard[] =>
       refuses: refusedBy(routes, resource),
     }));
   });
-
-/** Whether whoever holds one of these lists whole holds what is wanted. */
-const impliedBy = (held: readonly (readonly string[])[], wanted: Wanted) =>
-  held.every((scopes) => missingScopes(scopes, wanted).length === 0);
 
 const layerOf = (methods: string[], routes: Route[]): Layer => {
   routes.sort(byRank);
@@ -354,7 +357,7 @@ const layerOf = (methods: string[], routes: Route[]): Layer => {
       const over = allows[index] as Part[][];
       return near(routes, over[0]?.[0]).flatMap((other): Overlap[] => {
         // Refused while this one is allowed? Not if it needs nothing that this one does not.
-        if (impliedBy(alternativesOf(route.required), other.required)) return [];
+        if (implies(route.required, other.required)) return [];
         const met = over.flatMap((resource) => shared(routes, resource, other, decidedBy));
         return met.length === 0 ? [] : [{ route: other.index, ways: waysToRefuse(routes, over, other, met) }];
       });
@@ -496,9 +499,6 @@ const acrossMethods = (layers: readonly Layer[], shares: readonly Share[]) => {
   return { allow: lines(allow), deny: [...lines(deny), ...guards] };
 };
 
-const alternativesOf = (required: Wanted): readonly (readonly string[])[] =>
-  isAnyOf(required) ? required : [required as readonly string[]];
-
 /** Whether scopes cover one that a route wants. A grant without a wildcard covers only itself. */
 const holderOf = (scopes: readonly string[]) => {
   const own = new Set(scopes);
@@ -514,13 +514,13 @@ const holderOf = (scopes: readonly string[]) => {
 /** The resources, from the method on, that a key with these scopes is allowed and refused. */
 const resourcesFor = (table: RouteScopes, scopes: readonly string[]) => {
   const held = holderOf(scopes);
-  const holdsAll = (required: Wanted) =>
+  const mayCall = (required: Wanted): boolean =>
     required.length > 0 && alternativesOf(required).some((all) => all.every(held));
   const clashes: PolicyClash[] = [];
   const layers = analysed(table);
 
   const shares = layers.map(({ methods, routes, allows, overlaps, guards, coveredBy }): Share => {
-    const allowed = routes.map(({ required }) => holdsAll(required));
+    const allowed = routes.map(({ required }) => mayCall(required));
     const refusesNone = ({ refuses }: { refuses: number[] }) => !refuses.some((index) => allowed[index]);
     const allow: Part[][] = [];
     const deny: Part[][] = [];
@@ -546,7 +546,7 @@ const resourcesFor = (table: RouteScopes, scopes: readonly string[]) => {
   });
 
   const { allow, deny } = acrossMethods(layers, shares);
-  if (holdsAll(table['$connect'] ?? [])) allow.push('$connect');
+  if (mayCall(table['$connect'] ?? [])) allow.push('$connect');
   return { allow, deny, clashes };
 };
 
@@ -621,7 +621,7 @@ export function findClashes(
           const held = alternativesOf(over.required).flatMap((one) =>
             alternativesOf(allowed.required).map((other) => [...one, ...other]),
           );
-          if (impliedBy(held, refused.required)) continue;
+          if (implies(held, refused.required)) continue;
           const clash = clashOf(refused, allowed);
           found.set(clash.message, clash);
         }

@@ -11,13 +11,18 @@ export const problems = {
   environment_forbidden: { status: 403, title: 'The API key may not act in this environment' },
   not_found: { status: 404, title: 'Not found' },
   already_rotated: { status: 409, title: 'The key has been rotated already' },
+  not_rotated: { status: 409, title: 'The key has not been rotated' },
+  successor_used: { status: 409, title: 'The successor is in use' },
   key_rotated: { status: 409, title: 'The key has been rotated' },
   key_revoked: { status: 409, title: 'The key is revoked' },
   key_expired: { status: 409, title: 'The key has expired' },
   idempotency_key_used: { status: 409, title: 'The key made by this Idempotency-Key is in use' },
+  webhook_endpoint_limit: { status: 409, title: 'The owner has as many webhook endpoints as it may' },
+  webhook_endpoint_disabled: { status: 409, title: 'The webhook endpoint is disabled' },
   payload_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'The body is not JSON' },
   idempotency_key_reused: { status: 422, title: 'The Idempotency-Key belongs to another request' },
+  webhook_url_refused: { status: 422, title: 'Webhooks are not sent to this URL' },
   internal_error: { status: 500, title: 'Something went wrong here' },
   unavailable: { status: 503, title: 'Not available at the moment' },
 } as const satisfies Record<string, { status: number; title: string }>;
@@ -125,7 +130,7 @@ export class EnvironmentForbidden extends Problem {
 
 export class NotFound extends Problem {
   constructor(
-    detail = 'There is no API key with this id. Check the id, and that the calling key has the same owner.',
+    detail = 'There is nothing with this id. Check the id, and that the calling key has the same owner.',
   ) {
     super('not_found', detail);
   }
@@ -139,6 +144,22 @@ export class AlreadyRotated extends Problem {
       {
         extensions: { successor_key_id },
       },
+    );
+  }
+}
+
+export class NotRotated extends Problem {
+  constructor() {
+    super('not_rotated', 'This key has no rotation that could be cancelled.');
+  }
+}
+
+export class SuccessorUsed extends Problem {
+  constructor(successor_key_id: string) {
+    super(
+      'successor_used',
+      `The successor ${successor_key_id} has been used, so whoever uses it would be locked out. Let the rotation be, or revoke the successor.`,
+      { extensions: { successor_key_id } },
     );
   }
 }
@@ -184,6 +205,28 @@ export class IdempotencyKeyReused extends Problem {
       'idempotency_key_reused',
       'This Idempotency-Key came with another body in the last 24 hours. Send the same body, or a new Idempotency-Key.',
     );
+  }
+}
+
+export class WebhookEndpointLimit extends Problem {
+  constructor(most: number) {
+    super('webhook_endpoint_limit', `An owner has at most ${most} webhook endpoints. Delete one first.`);
+  }
+}
+
+export class WebhookEndpointDisabled extends Problem {
+  constructor() {
+    super(
+      'webhook_endpoint_disabled',
+      'Nothing is delivered to a disabled endpoint. Enable it first, with a PATCH of its status.',
+    );
+  }
+}
+
+export class WebhookUrlRefused extends Problem {
+  /** @param rule which one of lib/webhook-url.ts; `detail` says what to change */
+  constructor(rule: string, detail: string) {
+    super('webhook_url_refused', detail, { extensions: { rule } });
   }
 }
 

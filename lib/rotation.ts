@@ -1,8 +1,15 @@
 import type { ApiKeyRecord } from './api-key.schema.ts';
 import { statusOf, ttlOf } from './api-key.ts';
 import { decideExpiry, inheritExpiry, type LifetimeSettings } from './lifetime.ts';
-import { AlreadyRotated, InvalidRequest, KeyExpired, KeyRevoked } from './problem.ts';
-import { type Due, isEndRecorded, reschedule, type ScheduleSettings } from './schedule.ts';
+import {
+  AlreadyRotated,
+  InvalidRequest,
+  KeyExpired,
+  KeyRevoked,
+  NotRotated,
+  SuccessorUsed,
+} from './problem.ts';
+import { type Due, isEndRecorded, NOTHING_DUE, reschedule, type ScheduleSettings } from './schedule.ts';
 import { missingScopes, normalizeScopes } from './scope.ts';
 
 const MS_PER_HOUR = 3_600_000;
@@ -20,7 +27,7 @@ export type RotationSettings = LifetimeSettings & ScheduleSettings & { retention
 
 export interface Rotation {
   /** What changes on the rotated key; the writer adds `successor_key_id` and the version. */
-  old: Required<Pick<ApiKeyRecord, 'rotated_at' | 'expires_at' | 'ttl' | 'swept_until'>> &
+  old: Required<Pick<ApiKeyRecord, 'rotated_at' | 'expires_at' | 'ttl' | 'swept_until' | 'before_rotation'>> &
     Due & { expires_at: string };
   /** The successor, but for what only minting knows, and for its place in the index by_due, which needs its id. */
   successor: Omit<ApiKeyRecord, 'id' | 'digest' | 'hint' | 'created_by' | keyof Due>;
@@ -97,6 +104,7 @@ export function decideRotation(
     old: {
       rotated_at,
       expires_at: oldEnd,
+      before_rotation: { expires_at: record.expires_at },
       ttl: ttlOf({ expires_at: oldEnd, revoked_at: null }, settings.retention_days)!,
       ...reschedule(record, { rotated_at, expires_at: oldEnd }, settings, now),
     },
@@ -115,12 +123,72 @@ export function decideRotation(
       parent_key_id: record.id,
       successor_key_id: null,
       root_key_id: record.root_key_id,
-      generation: record.generation + 1,
+      generation: record.next_generation ?? record.generation + 1,
       metadata: record.metadata,
       notify_days_before: record.notify_days_before,
       swept_until: null,
       version: 1,
       ttl: ttlOf({ expires_at, revoked_at: null }, settings.retention_days),
     },
+  };
+}
+
+/** What the revoked successor of a cancelled rotation, and the events of both keys, have as their reason. */
+export const ROTATION_CANCELLED = 'rotation_cancelled';
+
+/** What a cancellation writes. */
+export interface Cancellation {
+  old: Pick<ApiKeyRecord, 'rotated_at' | 'successor_key_id' | 'expires_at' | 'swept_until'> &
+    Required<{ [Name in 'ttl' | 'before_rotation' | 'next_generation']: ApiKeyRecord[Name] }> &
+    Due;
+  /** Absent when the successor was revoked before. */
+  successor?: Pick<ApiKeyRecord, 'revoked_at' | 'revoked_reason'> &
+    Required<{ ttl: ApiKeyRecord['ttl'] }> &
+    Due;
+}
+
+/**
+ * Decides to take a rotation back whose successor nobody has used: the successor is revoked, and the old key has
+ * its own end again. Only while the old key still works, so nothing revives it, and never beyond the end it had.
+ *
+ * Whether the caller may let the old key live longer than its grace is not decided here.
+ *
+ * @param successor the key that `successor_key_id` names
+ * @param now epoch milliseconds
+ * @throws NotRotated, KeyRevoked, KeyExpired; SuccessorUsed; AlreadyRotated when the successor has one of its own
+ */
+export function decideCancellation(
+  record: ApiKeyRecord,
+  successor: ApiKeyRecord | undefined,
+  now: number,
+  settings: RotationSettings,
+): Cancellation {
+  const status = statusOf(record, now);
+  if (status === 'revoked') throw new KeyRevoked();
+  if (!successor || !record.before_rotation) throw new NotRotated();
+  if (status === 'expired' || isEndRecorded(record)) throw new KeyExpired();
+  if (successor.first_used_at !== null) throw new SuccessorUsed(successor.id);
+  if (successor.successor_key_id !== null) throw new AlreadyRotated(successor.successor_key_id);
+
+  const { expires_at } = record.before_rotation;
+  const revoked_at = new Date(now).toISOString();
+  return {
+    old: {
+      rotated_at: null,
+      successor_key_id: null,
+      expires_at,
+      ttl: ttlOf({ expires_at, revoked_at: null }, settings.retention_days),
+      before_rotation: undefined,
+      next_generation: successor.generation + 1,
+      ...reschedule(record, { rotated_at: null, expires_at }, settings, now),
+    },
+    ...(successor.revoked_at === null && {
+      successor: {
+        revoked_at,
+        revoked_reason: ROTATION_CANCELLED,
+        ttl: ttlOf({ expires_at: successor.expires_at, revoked_at }, settings.retention_days),
+        ...NOTHING_DUE,
+      },
+    }),
   };
 }

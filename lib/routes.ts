@@ -1,14 +1,19 @@
 import { createHash } from 'node:crypto';
-import { isRequirement, normalizeScopes } from './scope.ts';
+import { isAnyOf, isRequirement, normalizeScopes, type Wanted } from './scope.ts';
 
 /**
  * The scopes each route needs, all of them: `{ 'GET /orders/{id}': ['orders:read'] }`. The method may be `ANY`;
- * an empty list is a route declared public.
+ * an empty list is a route declared public. A list of lists has alternatives: holding one of them whole is enough,
+ * so `[[]]` is a route for any valid key.
  */
-export type RouteScopes = Record<string, string[]>;
+export type RouteScopes = Record<string, string[] | string[][]>;
+
+/** A route for any valid key, whatever it holds. */
+export const ANY_VALID_KEY: string[][] = [[]];
 
 const MOST_ROUTES = 500;
 const MOST_SCOPES = 20;
+const MOST_ALTERNATIVES = 20;
 /** Bytes. Well under a DynamoDB item (400 KB), which is where the table of routes is kept. */
 const LARGEST_TABLE = 200_000;
 
@@ -53,16 +58,29 @@ export function validateRoutes(routes: unknown): RouteScopes {
       );
     }
     if (!Array.isArray(scopes)) throw new Error(`Route ${name} must have a list of scopes`);
-    if (scopes.length > MOST_SCOPES)
-      throw new Error(`Route ${name} needs ${scopes.length} scopes; ${MOST_SCOPES} is the limit`);
-    if (!scopes.every((scope) => typeof scope === 'string' && isRequirement(scope))) {
-      throw new Error(`Route ${name} must need scopes like orders:write, without a wildcard`);
+    const alternatives: unknown[] = isAnyOf(scopes) ? scopes : [scopes];
+    if (alternatives.length > MOST_ALTERNATIVES)
+      throw new Error(
+        `Route ${name} has ${alternatives.length} alternatives; ${MOST_ALTERNATIVES} is the limit`,
+      );
+    for (const all of alternatives) {
+      if (!Array.isArray(all)) throw new Error(`Route ${name} mixes scopes and lists of scopes`);
+      if (all.length > MOST_SCOPES)
+        throw new Error(`Route ${name} needs ${all.length} scopes; ${MOST_SCOPES} is the limit`);
+      if (!all.every((scope) => typeof scope === 'string' && isRequirement(scope)))
+        throw new Error(`Route ${name} must need scopes like orders:write, without a wildcard`);
     }
   }
   const size = Buffer.byteLength(JSON.stringify(routes));
   if (size > LARGEST_TABLE) throw new Error(`The routes take ${size} bytes; ${LARGEST_TABLE} is the limit`);
   return routes as RouteScopes;
 }
+
+const canonicalOf = (scopes: string[] | string[][]): Wanted => {
+  if (!isAnyOf(scopes)) return normalizeScopes(scopes as string[]);
+  const texts = scopes.map((all) => JSON.stringify(normalizeScopes(all)));
+  return [...new Set(texts)].sort().map((text): string[] => JSON.parse(text));
+};
 
 /**
  * Names a table of routes by what it says: 64 hex digits, the same whatever the order of routes and scopes.
@@ -71,7 +89,7 @@ export function validateRoutes(routes: unknown): RouteScopes {
  */
 export function routesHash(routes: RouteScopes): string {
   const canonical = Object.entries(validateRoutes(routes))
-    .map(([route, scopes]): [string, string[]] => [route, normalizeScopes(scopes)])
+    .map(([route, scopes]): [string, Wanted] => [route, canonicalOf(scopes)])
     .sort(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256')
     .update(JSON.stringify(Object.fromEntries(canonical)))
@@ -79,7 +97,7 @@ export function routesHash(routes: RouteScopes): string {
 }
 
 /**
- * All scopes a request needs: those of its method, or those of `ANY`.
+ * What a request needs: what its method says, or what `ANY` says.
  *
  * @param resourcePath as declared (`/orders/{id}`), not the path of the request
  * @returns undefined for a route that was never declared, which is to be refused
@@ -88,7 +106,7 @@ export function requiredScopes(
   routes: RouteScopes,
   method: string,
   resourcePath: string,
-): string[] | undefined {
+): string[] | string[][] | undefined {
   for (const route of [`${method} ${resourcePath}`, `ANY ${resourcePath}`]) {
     if (Object.hasOwn(routes, route)) return Array.isArray(routes[route]) ? routes[route] : undefined;
   }

@@ -26,9 +26,22 @@ export function covers(grant: string, wanted: string): boolean {
   );
 }
 
-/** The wanted scopes that no single grant covers, in the order they were wanted. Empty: all are covered. */
-export function missingScopes(grants: readonly string[], wanted: readonly string[]): string[] {
-  return wanted.filter((scope) => !grants.some((grant) => covers(grant, scope)));
+/** What is wanted: a list of scopes, all of them; or a list of such lists, of which one is enough. */
+export type Wanted = readonly string[] | readonly (readonly string[])[];
+
+/** Whether it is a list of alternatives. The empty list is none: it wants nothing. */
+export const isAnyOf = (wanted: Wanted): wanted is readonly (readonly string[])[] =>
+  wanted.some((element) => Array.isArray(element));
+
+/**
+ * The wanted scopes that no single grant covers, in the order they were wanted; of alternatives, those of the one
+ * that lacks the fewest. Empty: nothing is missing.
+ */
+export function missingScopes(grants: readonly string[], wanted: Wanted): string[] {
+  const missing = (all: readonly string[]): string[] =>
+    all.filter((scope) => !grants.some((grant) => covers(grant, scope)));
+  if (!isAnyOf(wanted)) return missing(wanted as readonly string[]);
+  return wanted.map(missing).reduce((least, other) => (other.length < least.length ? other : least));
 }
 
 /** The form in which scopes are stored: sorted by code unit, each once. */

@@ -1,7 +1,7 @@
 const MASK = '[secret]';
 
-/** The text of a key, whole or cut, of whatever prefix. */
-const KEY_LIKE = /[a-z]{2,12}_(?:live|test)_[0-9A-Za-z]{8,}/g;
+/** The text of a key, whole or cut, of whatever prefix; or the secret of a webhook endpoint. */
+const KEY_LIKE = /[a-z]{2,12}_(?:live|test)_[0-9A-Za-z]{8,}|whsec_[0-9A-Za-z+/=]{8,}/g;
 
 /** A text of somebody else's making (an error's message, a header) without the keys that may stand in it. */
 export const withoutKeys = (text: string): string => text.replace(KEY_LIKE, MASK);

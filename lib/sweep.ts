@@ -62,7 +62,11 @@ export async function sweepKeys(
       // Not what is wrong with one key: it waits longer than it should, as many others may.
       if (error instanceof Unavailable) age();
       result.failed += 1;
-      if (result.failed <= MOST_FAILURES_LOGGED) logFailure('sweep_key_failed', error, { api_key_id: id });
+      if (result.failed <= MOST_FAILURES_LOGGED)
+        logFailure('sweep_key_failed', error, {
+          api_key_id: id,
+          ...(request_id && { request_id }),
+        });
     }
   };
 

@@ -1,7 +1,13 @@
 import { ListedKey } from './api-key.schema.ts';
 
 /** The sort key says what kind of record an item is; the partition keys of the kinds never meet. */
-export const SORT_KEY = { apiKey: 'api_key', idempotency: 'idempotency', secret: 'secret' } as const;
+export const SORT_KEY = {
+  apiKey: 'api_key',
+  idempotency: 'idempotency',
+  secret: 'secret',
+  webhookEndpoint: 'webhook_endpoint',
+  webhookCount: 'webhook_count',
+} as const;
 
 /** Keys of one owner, newest first: ids are time-ordered. */
 export const BY_OWNER = 'by_owner';

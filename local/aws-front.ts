@@ -47,6 +47,8 @@ export interface AwsRequest {
   query: Record<string, string | string[]>;
   headers: IncomingMessage['headers'];
   body: Buffer;
+  /** Aborted when nobody waits for the answer any more. */
+  gone: AbortSignal;
 }
 
 /** One call of one operation. */
@@ -163,9 +165,11 @@ export async function startAwsFront(
     const line: Record<string, unknown> = { time: new Date(o.now()).toISOString() };
     // The SDKs correct their clock by this header, so it must be the stack's time.
     response.setHeader('date', new Date(o.now()).toUTCString());
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
     let sent: Answer;
     try {
-      sent = await answer(await readRequest(incoming), line);
+      sent = await answer(await readRequest(incoming, gone.signal), line);
     } catch (error) {
       sent = errorAnswer(undefined, asError(error, undefined));
     }
@@ -191,7 +195,7 @@ export async function startAwsFront(
   };
 }
 
-async function readRequest(incoming: IncomingMessage): Promise<AwsRequest> {
+async function readRequest(incoming: IncomingMessage, gone: AbortSignal): Promise<AwsRequest> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of incoming) {
@@ -213,6 +217,7 @@ async function readRequest(incoming: IncomingMessage): Promise<AwsRequest> {
     query,
     headers: incoming.headers,
     body: Buffer.concat(chunks),
+    gone,
   };
 }
 

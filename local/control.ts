@@ -1,8 +1,11 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from './clock.ts';
+import type { EventBridge } from './eventbridge/index.ts';
+import { FAULTS, type Fault, type Faults } from './faults.ts';
 import type { AsyncInvocations } from './lambda/async.ts';
 import { InvokeProblem, type LambdaService } from './lambda/service.ts';
+import type { DeployedResource } from './resource.ts';
 import { type Sqs, systemAttributes } from './sqs/index.ts';
 
 /** Of one queue, in one answer. */
@@ -40,9 +43,13 @@ export async function serveControl(options: {
   lambda: LambdaService;
   asynchronous: AsyncInvocations;
   sqs: Sqs;
+  eventBridge: EventBridge;
+  faults: Faults;
+  /** To find the functions that faults are for. */
+  resources: readonly DeployedResource[];
   afterMove(): Promise<void>;
 }): Promise<{ url: string; close(): Promise<void> }> {
-  const { clock, lambda, asynchronous, sqs, afterMove } = options;
+  const { clock, lambda, asynchronous, sqs, eventBridge, faults, resources, afterMove } = options;
   const time = () => ({
     now: new Date(clock.now()).toISOString(),
     advanced_seconds: clock.offsetMs() / 1000,
@@ -71,6 +78,7 @@ export async function serveControl(options: {
       await afterMove();
       return send(response, 200, time());
     }
+    if (route === 'GET /events') return send(response, 200, { events: eventBridge.seen() });
     if (route === 'GET /queues') {
       const depths = [...sqs.queues()].map(([name, queue]) => [name, queue.depth()]);
       return send(response, 200, Object.fromEntries(depths));
@@ -88,12 +96,36 @@ export async function serveControl(options: {
         })),
       });
     }
+    const wanted = new URL(request.url ?? '/', 'http://127.0.0.1').searchParams.get('function');
+    const name = wanted === null ? undefined : functionNamed(wanted, resources);
+    if (route === 'DELETE /processes') {
+      for (const each of name === undefined ? lambda.names() : [name]) lambda.cool(each);
+      return send(response, 204, undefined);
+    }
+    if (route === 'GET /calls') {
+      const calls = faults.calls().filter((call) => name === undefined || call.function === name);
+      return send(response, 200, { calls });
+    }
+    if (route === 'DELETE /calls') {
+      faults.forgetCalls();
+      return send(response, 204, undefined);
+    }
+    if (route === 'GET /faults') return send(response, 200, { faults: faults.list() });
+    if (route === 'DELETE /faults') {
+      faults.clear();
+      return send(response, 204, undefined);
+    }
+    if (route === 'POST /faults') {
+      const fault = readFault(await readJson(request), resources);
+      faults.add(fault);
+      return send(response, 201, fault);
+    }
     const invocation = /^\/2015-03-31\/functions\/([^/]+)\/invocations$/.exec(path);
     if (request.method === 'POST' && invocation)
       return invoke(decodeURIComponent(invocation[1]!), request, response);
     throw new Refusal(
       404,
-      `there is no ${route} here; there are GET /health, GET and POST /clock, GET /queues, GET /queues/<name>, and Lambda’s Invoke`,
+      `there is no ${route} here; there are GET /health, GET and POST /clock, GET /queues, GET /queues/<name>, GET /events, GET and DELETE /calls, GET, POST and DELETE /faults, DELETE /processes, and Lambda’s Invoke`,
     );
   }
 
@@ -140,6 +172,51 @@ export async function serveControl(options: {
     },
   };
 }
+
+function readFault(body: unknown, resources: readonly DeployedResource[]): Fault {
+  const { function: name, call, nth = 1, fault } = (body ?? {}) as Record<string, unknown>;
+  if (typeof name !== 'string') throw new Refusal(400, 'function should be the name of one');
+  if (typeof call !== 'string' || !/^[a-z0-9-]+:[A-Za-z]+$/.test(call))
+    throw new Refusal(400, 'call should be like "dynamodb:TransactWriteItems"');
+  if (!Number.isInteger(nth) || (nth as number) < 1) throw new Refusal(400, 'nth should be 1 or more');
+  if (!FAULTS.includes(fault as Fault['fault']))
+    throw new Refusal(400, `fault should be one of ${FAULTS.join(', ')}`);
+  return {
+    function: functionNamed(name, resources),
+    call,
+    nth: nth as number,
+    fault: fault as Fault['fault'],
+  };
+}
+
+/**
+ * The physical name of a function that is named by it, by `<Stack>/<LogicalId>`, or by its operation: `rotate-key` is
+ * the function whose logical id is `RotateKey` with CDK's hash, or ends so.
+ *
+ * @throws Refusal for none, or several
+ */
+function functionNamed(name: string, resources: readonly DeployedResource[]): string {
+  const functions = resources.filter(({ type }) => type === 'AWS::Lambda::Function');
+  const exact = functions.filter(
+    ({ ref, stack, logicalId }) =>
+      ref === name || `${stack}/${logicalId}` === name || operationOf(logicalId) === name,
+  );
+  const found =
+    exact.length > 0
+      ? exact
+      : functions.filter(({ logicalId }) => operationOf(logicalId).endsWith(`-${name}`));
+  if (found.length !== 1) {
+    const names = (found.length > 0 ? found : functions).map(({ logicalId }) => operationOf(logicalId));
+    throw new Refusal(400, `${found.length || 'no'} functions have the name ${name}: ${names.join(', ')}`);
+  }
+  return found[0]!.ref;
+}
+
+const operationOf = (logicalId: string): string =>
+  logicalId
+    .replace(/[0-9A-F]{8}$/, '')
+    .replace(/(?<=[a-z0-9])[A-Z]/g, (letter) => `-${letter}`)
+    .toLowerCase();
 
 async function readJson(request: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = [];

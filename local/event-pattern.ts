@@ -1,3 +1,5 @@
+import { BlockList, isIP } from 'node:net';
+
 /** A pattern of EventBridge's language, as rules and event source mappings have it. */
 export type Pattern = { [field: string]: unknown };
 
@@ -81,6 +83,15 @@ function compileValue(wanted: unknown, place: string): Test {
         's',
       );
       return (value) => isText(value) && expression.test(value);
+    }
+    case 'cidr': {
+      const [network = '', bits = ''] = isText(operand) ? operand.split('/') : unknown();
+      const family = isIP(network);
+      if (family === 0 || !/^\d{1,3}$/.test(bits) || Number(bits) > (family === 4 ? 32 : 128)) unknown();
+      const kind = (ip: string) => (isIP(ip) === 4 ? 'ipv4' : 'ipv6');
+      const range = new BlockList();
+      range.addSubnet(network, Number(bits), kind(network));
+      return (value) => isText(value) && isIP(value) === family && range.check(value, kind(value));
     }
     case 'anything-but': {
       // A value that is there, and none of these.

@@ -68,6 +68,19 @@ export function identityOf(
       const QueueUrl = `${aws}/${account}/${QueueName}`;
       return { ref: QueueUrl, attributes: { Arn: arn('sqs', QueueName), QueueName, QueueUrl } };
     }
+    case 'AWS::Events::EventBus': {
+      const name = String(properties['Name']);
+      return { ref: name, attributes: { Arn: arn('events', `event-bus/${name}`), Name: name } };
+    }
+    case 'AWS::Events::Rule': {
+      const name = named('Name', 64);
+      const bus = /[^/]+$/.exec(String(properties['EventBusName'] ?? 'default'))![0];
+      const ofDefault = bus === 'default';
+      return {
+        ref: ofDefault ? name : `${bus}|${name}`,
+        attributes: { Arn: arn('events', ofDefault ? `rule/${name}` : `rule/${bus}/${name}`) },
+      };
+    }
     case 'AWS::Logs::LogGroup': {
       const name = named('LogGroupName', 512);
       return { ref: name, attributes: { Arn: arn('logs', `log-group:${name}:*`) } };
@@ -127,6 +140,7 @@ export function identityOf(
     case 'AWS::Lambda::EventInvokeConfig':
     case 'AWS::Lambda::Permission':
     case 'AWS::SQS::QueuePolicy':
+    case 'AWS::Events::EventBusPolicy':
     case 'AWS::CDK::Metadata':
       return {
         ref: physicalName(stack, logicalId, 255),

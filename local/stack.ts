@@ -13,6 +13,8 @@ import { describeTable } from './dynamodb/engine-client.ts';
 import { createTables, openStreams, startEngine, sweepTtl } from './dynamodb/index.ts';
 import { dynamoDbService } from './dynamodb/service.ts';
 import { startEventSources } from './event-sources/index.ts';
+import { startEventBridge } from './eventbridge/index.ts';
+import { openFaults } from './faults.ts';
 import { evaluatePolicies } from './iam.ts';
 import { openAsyncInvocations } from './lambda/async.ts';
 import { forgetLogs, startLambda } from './lambda/service.ts';
@@ -129,13 +131,23 @@ export async function startStack(options: {
   // Each service of AWS that functions can reach plugs in here.
   const sqs = startSqs({ resources, stateDir, fresh, clock, ...world });
   running.defer(() => sqs.close());
+  const eventBridge = startEventBridge({
+    ...{ resources, stateDir, fresh, clock, sqs, ...world },
+    mayInvoke: (functionArn, ruleArn) => lambda.mayInvoke(functionArn, ruleArn),
+    invoke: (functionArn, payload) => asynchronous.accept(functionArn, payload),
+    log: logFile('eventbridge.log'),
+  });
+  running.defer(() => eventBridge.stop());
   const streams = openStreams({ engine: engine.endpoint, clock, ...world });
   const awsServices: AwsService[] = [
     dynamoDbService({ engine: engine.endpoint, ...world, onWrite: streams.wake }),
     sqs,
+    eventBridge,
   ];
+  const faults = openFaults(() => clock.now());
   const front = await startAwsFront({
     services: awsServices,
+    intercept: faults.intercept,
     principals: (accessKeyId) => lambda.principal(accessKeyId),
     now: () => clock.now(),
     ...world,
@@ -211,6 +223,7 @@ export async function startStack(options: {
   });
   running.defer(() => asynchronous.stop());
   asynchronous.start();
+  eventBridge.start();
   const eventSources = await step('event sources', () =>
     startEventSources({
       resources,
@@ -242,6 +255,9 @@ export async function startStack(options: {
     lambda,
     asynchronous,
     sqs,
+    eventBridge,
+    faults,
+    resources,
     afterMove: sweep,
   }).catch(portProblem(controlPort));
   running.defer(() => control.close());

@@ -2,6 +2,7 @@ import { supported as apiGateway } from './api-gateway/index.ts';
 import { supported as apiGatewayV2 } from './api-gateway-v2/index.ts';
 import { supported as dynamoDb } from './dynamodb/index.ts';
 import { supported as eventSources } from './event-sources/index.ts';
+import { supported as eventBridge } from './eventbridge/index.ts';
 import { supported as lambda } from './lambda/supported.ts';
 import type { Supported } from './resource.ts';
 import { supported as sqs } from './sqs/index.ts';
@@ -38,6 +39,7 @@ export function allSupported(types: Iterable<string>): Supported {
     ...apiGatewayV2,
     ...dynamoDb,
     ...sqs,
+    ...eventBridge,
     ...eventSources,
     ...Object.fromEntries(custom.map((type) => [type, { properties: { '*': 'used' as const } }])),
   };

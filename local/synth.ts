@@ -9,6 +9,9 @@ export const REPOSITORY = fileURLToPath(new URL('..', import.meta.url));
 /** What the assembly is made of, besides installed packages (the lock file stands for them). */
 const SOURCES = ['infra', 'functions', 'lib', 'examples', 'cdk.json', 'package-lock.json', 'tsconfig.json'];
 
+/** The properties of the product's stack that are for this machine: receivers of webhooks run on it as well. */
+const PROPERTIES = { 'rekey:mode': 'development', 'rekey:allowLoopbackHttpWebhooks': true };
+
 /** The file in an assembly that says what it was made of. */
 const MADE_OF = 'made-of.txt';
 
@@ -32,7 +35,8 @@ function fingerprint(): string {
 /**
  * Writes the app's cloud assembly to a directory, unless it is there already and no source has changed since.
  *
- * Runs the app as `cdk synth` does, with the context of cdk.json, but without the CLI: that takes seconds longer.
+ * Runs the app as `cdk synth` does, with the context of cdk.json and PROPERTIES, but without the CLI: that takes
+ * seconds longer.
  *
  * @returns whether it ran
  * @throws SynthFailed with what the app printed
@@ -51,7 +55,11 @@ export async function synthesize(directory: string): Promise<boolean> {
   const printed: string[] = [];
   const child = spawn(process.execPath, args, {
     cwd: REPOSITORY,
-    env: { ...process.env, CDK_OUTDIR: outdir, CDK_CONTEXT_JSON: JSON.stringify(context) },
+    env: {
+      ...process.env,
+      CDK_OUTDIR: outdir,
+      CDK_CONTEXT_JSON: JSON.stringify({ ...context, ...PROPERTIES }),
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   for (const stream of [child.stdout, child.stderr]) {

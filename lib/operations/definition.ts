@@ -8,6 +8,8 @@ export interface OperationRequest<Query, Body> {
   caller: Caller;
   /** The `{id}` of the path; empty where the path has none. */
   id: string;
+  /** Every id of the path by its name, `{id}` among them. */
+  ids: Readonly<Record<string, string>>;
   query: Query;
   body: Body;
   /** The Idempotency-Key header, where the operation takes one and the caller sent one. */
@@ -18,19 +20,20 @@ export interface OperationRequest<Query, Body> {
   origin: Origin;
 }
 
-/** One operation of the management API: what it takes, what it needs, what it answers. The route is made of this. */
-export interface Operation<
-  Query extends z.ZodType = z.ZodType,
-  Body extends z.ZodType = z.ZodType,
-  Answer extends z.ZodType = z.ZodType,
-> {
+/**
+ * Who may call an operation: whoever holds its scope; or, said on purpose, any valid key, which it then lets do
+ * something to that key alone. Written in the operation only: the authorizer's route table and the boundary read it.
+ */
+type Access = { scope: string; authenticated?: never } | { authenticated: true; scope?: never };
+
+interface Definition<Query extends z.ZodType, Body extends z.ZodType, Answer extends z.ZodType> {
   /** Also the name of its file in functions/ and of its Lambda. */
   name: string;
-  method: 'GET' | 'POST' | 'PATCH';
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   /** As API Gateway writes it: `/api-keys/{id}`. */
   path: string;
-  /** The scope a caller needs. Written here only: the authorizer's route table and the boundary read it. */
-  scope: string;
+  /** What the ids of the path look like, by name. @default `{id}` is a key's */
+  ids?: Readonly<Record<string, z.ZodType<string>>>;
   summary: string;
   description: string;
   /** Query parameters by name, each a string; absent: none are taken. */
@@ -42,12 +45,20 @@ export interface Operation<
   takesKey?: true;
   /** Whether it takes an Idempotency-Key. */
   idempotent?: true;
-  answer: { status: 200 | 201; description: string; schema: Answer };
+  /** With 204 nothing is sent, and the schema is of null. */
+  answer: { status: 200 | 201 | 202 | 204; description: string; schema: Answer };
   /** The problems of its own; those of the boundary (`boundaryProblems`) come on top. */
   problems: readonly ProblemCode[];
   examples: { query?: Record<string, string>; body?: unknown; answer: z.output<Answer> };
   run(request: OperationRequest<z.output<Query>, z.output<Body>>): Promise<z.output<Answer>>;
 }
+
+/** One operation of the management API: what it takes, what it needs, what it answers. The route is made of this. */
+export type Operation<
+  Query extends z.ZodType = z.ZodType,
+  Body extends z.ZodType = z.ZodType,
+  Answer extends z.ZodType = z.ZodType,
+> = Definition<Query, Body, Answer> & Access;
 
 /** Gives an operation the types of its own schemas. */
 export const defineOperation = <Query extends z.ZodType, Body extends z.ZodType, Answer extends z.ZodType>(

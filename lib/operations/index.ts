@@ -1,14 +1,29 @@
+import { cancelRotation } from './cancel-rotation.ts';
 import { createKey } from './create-key.ts';
+import { createWebhookEndpoint } from './create-webhook-endpoint.ts';
 import type { Operation } from './definition.ts';
+import { deleteWebhookEndpoint } from './delete-webhook-endpoint.ts';
 import { getKey } from './get-key.ts';
+import { getSelf } from './get-self.ts';
+import { getWebhookEndpoint } from './get-webhook-endpoint.ts';
 import { listEventTypes } from './list-event-types.ts';
 import { listEvents } from './list-events.ts';
 import { listKeyEvents } from './list-key-events.ts';
 import { listKeys } from './list-keys.ts';
 import { listLineage } from './list-lineage.ts';
+import { listWebhookDeliveries } from './list-webhook-deliveries.ts';
+import { listWebhookEndpoints } from './list-webhook-endpoints.ts';
+import { redeliverMissedWebhooks } from './redeliver-missed-webhooks.ts';
+import { redeliverWebhook } from './redeliver-webhook.ts';
+import { replayEvents } from './replay-events.ts';
 import { revokeKey } from './revoke-key.ts';
+import { revokeSelf } from './revoke-self.ts';
 import { rotateKey } from './rotate-key.ts';
+import { rotateSelf } from './rotate-self.ts';
+import { rotateWebhookSecret } from './rotate-webhook-secret.ts';
+import { testWebhookEndpoint } from './test-webhook-endpoint.ts';
 import { updateKey } from './update-key.ts';
+import { updateWebhookEndpoint } from './update-webhook-endpoint.ts';
 import { verifyKey } from './verify-key.ts';
 
 /** Every operation of the management API; the routes and the OpenAPI document are made of this list. */
@@ -18,10 +33,25 @@ export const operations: readonly Operation[] = [
   getKey,
   updateKey,
   rotateKey,
+  cancelRotation,
   revokeKey,
   listLineage,
   verifyKey,
+  getSelf,
+  rotateSelf,
+  revokeSelf,
   listKeyEvents,
   listEvents,
   listEventTypes,
+  replayEvents,
+  createWebhookEndpoint,
+  listWebhookEndpoints,
+  getWebhookEndpoint,
+  updateWebhookEndpoint,
+  deleteWebhookEndpoint,
+  rotateWebhookSecret,
+  testWebhookEndpoint,
+  listWebhookDeliveries,
+  redeliverWebhook,
+  redeliverMissedWebhooks,
 ];

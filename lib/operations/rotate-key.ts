@@ -15,7 +15,7 @@ import { exampleRotatedKey, exampleSecret, exampleSuccessor } from './example-ke
 import { claimOf, makeAgain } from './repeated.ts';
 import { visibleKey } from './visible-key.ts';
 
-const RotateKey = z
+export const RotateKey = z
   .strictObject({
     grace_period_hours: GracePeriodHours.default(24),
     scopes: Scopes.optional().meta({

@@ -43,6 +43,8 @@ export interface LambdaService {
   add(resource: DeployedResource, assets: Map<string, Asset>): void;
   /** A function by name or ARN, and the role it acts as. @throws InvokeProblem */
   describe(function_: string): { name: string; arn: string; timeoutMs: number; role(): Principal };
+  /** Ends the idle processes of a function: its next invocation is a cold start. */
+  cool(function_: string): void;
   /** Lets a function have more processes at once, as far as its reserved concurrency allows. @returns how many it has */
   scale(function_: string, processes: number): number;
   /** By name or ARN. Errors of the function come back as `functionError`. @throws InvokeProblem */
@@ -331,6 +333,9 @@ export function startLambda(options: {
           ...{ accessKeyId: '', secretAccessKey: '' },
         }),
       };
+    },
+    cool(nameOrArn) {
+      for (const instance of find(nameOrArn).idle.splice(0)) instance.kill();
     },
     scale(nameOrArn, processes) {
       const fn = find(nameOrArn);

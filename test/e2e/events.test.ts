@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { admin, management, newKey, newOwner, orders } from './client.ts';
+import { admin, management, newKey, newOwner, orders, stack } from './client.ts';
 
 interface ListedEvent {
   id: string;
@@ -9,6 +9,15 @@ interface ListedEvent {
   api_key_id: string;
   owner_id: string;
 }
+
+/** Whether it comes true within some seconds. */
+const until = async (holds: () => Promise<boolean>): Promise<boolean> => {
+  for (const end = Date.now() + 15_000; Date.now() < end; ) {
+    if (await holds()) return true;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return false;
+};
 
 const owner_id = newOwner();
 const stranger_id = newOwner();
@@ -183,6 +192,63 @@ describe('GET /events', () => {
         path,
         { status: 400, body: { type: 'urn:rekey:problem:invalid_cursor' } },
       ]);
+  });
+});
+
+describe('POST /events/replay', () => {
+  const replay = (body: object, key = admin) => management('POST', '/events/replay', { key, body });
+  const onTheBus = async (id: string) => {
+    const { events } = (await (await fetch(`${stack?.control}/events`)).json()) as {
+      events: { event: { detail: { id: string } } }[];
+    };
+    return events.map(({ event }) => event.detail).filter((detail) => detail.id === id);
+  };
+
+  it('puts the stored event on the bus again, with its old id and as it was recorded', async () => {
+    const [event] = (await all(`type=api_key.revoked`)).events;
+    const at = Date.parse(event!.occurred_at);
+    const published = await until(async () => (await onTheBus(event!.id)).length === 1);
+    expect(published).toBe(true);
+    const range = { from: event!.occurred_at, to: new Date(at + 1).toISOString() };
+    expect(await replay({ ...range, owner_id, types: ['api_key.revoked'] })).toMatchObject({
+      status: 200,
+      body: { replayed: 1, not_replayed: [], next_cursor: null },
+    });
+    const seen = await onTheBus(event!.id);
+    expect(seen).toEqual([event, event]);
+    expect((await replay({ ...range, owner_id, types: ['api_key.expired'] })).body.replayed).toBe(0);
+  });
+
+  it('is for live keys that act for all owners, and have the scope', async () => {
+    const range = { from: '2026-01-01T00:00:00Z', to: '2026-01-02T00:00:00Z' };
+    const asking = async (more: object) => {
+      const { key } = await newKey({ owner_id, scopes: ['events:replay'], ...more });
+      const { status, body } = await replay(range, key);
+      return [status, body.type?.split(':').at(-1)];
+    };
+    expect(await asking({})).toEqual([403, 'owner_forbidden']);
+    expect(await asking({ owner_access: 'any', environment: 'test' })).toEqual([
+      403,
+      'environment_forbidden',
+    ]);
+    expect(await asking({ owner_access: 'any', scopes: ['api-keys:read'] })).toEqual([
+      403,
+      'insufficient_scope',
+    ]);
+    expect(await asking({ owner_access: 'any' })).toEqual([200, undefined]);
+  });
+
+  it.each([
+    { from: '2026-01-02T00:00:00Z', to: '2026-01-01T00:00:00Z' },
+    { from: '2026-01-01T00:00:00Z', to: '2026-02-02T00:00:00Z' },
+    { from: '2026-01-01T00:00:00Z' },
+    { from: '2026-01-01T00:00:00Z', to: '2026-01-02T00:00:00Z', types: [] },
+    { from: '2026-01-01T00:00:00Z', to: '2026-01-02T00:00:00Z', types: ['api_key.*'] },
+  ])('refuses %j', async (body) => {
+    expect(await replay(body)).toMatchObject({
+      status: 400,
+      body: { type: 'urn:rekey:problem:invalid_request' },
+    });
   });
 });
 

@@ -134,3 +134,40 @@ describe('GET /api-keys/{id}/lineage', () => {
     expect(rest.body.next_cursor).toBeNull();
   });
 });
+
+describe('POST /api-keys/{id}/rotate/cancel', () => {
+  const cancel = (id: string, key = admin) =>
+    management('POST', `/api-keys/${id}/rotate/cancel`, { key, body: {} });
+
+  it('drops the successor that nobody used, and the old key is as it was', async () => {
+    const old = await newKey({ expires_in_days: 30 });
+    const { key } = (await rotate(old.id)).body;
+    const answer = await cancel(old.id);
+    expect(answer.status).toBe(200);
+    expect(answer.body.api_key).toEqual({ ...old.api_key, status: 'active' });
+    expect(answer.body.dropped).toMatchObject({ status: 'revoked', revoked_reason: 'rotation_cancelled' });
+    expect([await works(old.key), await works(key)]).toEqual([true, false]);
+    expect((await cancel(old.id)).body.type).toBe('urn:rekey:problem:not_rotated');
+    expect((await rotate(old.id)).body.api_key.generation).toBe(2);
+  });
+
+  it('leaves a rotation alone whose successor is in use', async () => {
+    const old = await newKey();
+    const { key, api_key } = (await rotate(old.id)).body;
+    expect(await works(key)).toBe(true);
+    const answer = await cancel(old.id);
+    expect(answer.body).toMatchObject({
+      type: 'urn:rekey:problem:successor_used',
+      successor_key_id: api_key.id,
+    });
+    expect([await works(old.key), await works(key)]).toEqual([true, true]);
+  });
+
+  it('is for a caller that could give the scopes of the key, which lives longer by it', async () => {
+    const owner = newOwner();
+    const old = await newKey({ owner_id: owner, scopes: ['orders:write'] });
+    await rotate(old.id);
+    const weak = await newKey({ owner_id: owner, scopes: ['api-keys:rotate'] });
+    expect((await cancel(old.id, weak.key)).body.type).toBe('urn:rekey:problem:scope_escalation');
+  });
+});

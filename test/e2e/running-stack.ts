@@ -12,6 +12,8 @@ export interface StackFile {
   control: string;
   dynamodb: string;
   table: string;
+  /** Names of functions by `<Stack>/<LogicalId>`. */
+  functions: Record<string, string>;
 }
 
 export interface RunningStack extends StackFile {

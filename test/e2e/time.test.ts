@@ -92,7 +92,9 @@ describe('as time passes', () => {
   it('DynamoDB tidies a key away 90 days after its end, and not before', async () => {
     // The administrator's own key ends on the way, so the table is read directly.
     const { id } = await create({ expires_in_days: 1 });
-    const inTable = async () => JSON.stringify(await everyItem(stack)).includes(id);
+    // Its events stay longer.
+    const inTable = async () =>
+      ((await everyItem(stack)) as { pk: { S: string } }[]).some(({ pk }) => pk.S === id);
     await advance(stack, 90 * DAY);
     expect(await inTable()).toBe(true);
     await advance(stack, DAY + 60);

@@ -72,6 +72,7 @@ const ask = (text: string, method = 'GET') =>
     readRoutes: createRouteReader({ table, call }),
     now: Date.now,
     prefix: 'rk',
+    service: 'Rekey',
     log: () => {},
     sampled: () => true,
   });

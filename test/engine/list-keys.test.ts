@@ -116,7 +116,16 @@ describe('a list of one owner', () => {
 
   it('holds what callers see of a key, and nothing else', async () => {
     const { keys } = await listByOwner({ owner_id: 'team-other', limit: 1 }, engine.table);
-    const inside = ['digest', 'version', 'ttl', 'swept_until', 'due_shard', 'next_action_at'];
+    const inside = [
+      'digest',
+      'version',
+      'ttl',
+      'swept_until',
+      'due_shard',
+      'next_action_at',
+      'before_rotation',
+      'next_generation',
+    ];
     const seen = Object.keys(aKey({ owner_id: 'team-other' })).filter((name) => !inside.includes(name));
     expect(Object.keys(keys[0]!).sort()).toEqual(seen.sort());
   });

@@ -4,9 +4,11 @@ import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
 import type { Event } from '../../lib/event.schema.ts';
 import { decideChange } from '../../lib/key-change.ts';
 import { createKey, getKey, revokeKey, rotateKey, updateKey } from '../../lib/key-table.ts';
+import { keyShards } from '../../lib/schedule.ts';
 import { sweepKeys } from '../../lib/sweep.ts';
 import type { KeyTable } from '../../lib/table-client.ts';
 import { BY_DUE } from '../../lib/table-layout.ts';
+import { countConsumed } from './consumed.ts';
 import { type Engine, startEngine } from './engine.ts';
 import { aKey, by, DAY, everything, HOUR, instant, NOW, RETENTION_DAYS, rotating, SETTINGS } from './keys.ts';
 import { type Network, unreliableNetwork } from './unreliable-network.ts';
@@ -210,6 +212,23 @@ describe('the sweep', () => {
     );
     jest.spyOn(console, 'error').mockImplementation(() => undefined);
     expect(await sweep(40)).toMatchObject({ failed: 1, oldest_due_age_seconds: 0 });
+  });
+
+  it('reads what is due and nothing else, however many keys there are', async () => {
+    const costOf = async (): Promise<number> => {
+      await many(10);
+      const over = engine!.open();
+      const consumed = countConsumed(over);
+      expect(await sweep(16, { over })).toMatchObject({ keys: 10, events: 10 });
+      const { Query = 0, GetItem = 0, ...writes } = consumed();
+      expect(Object.keys(writes)).toEqual(['TransactWriteItems']);
+      return Query + GetItem;
+    };
+    const alone = await costOf();
+    await many(500, () => ({ expires_at: instant(NOW + 300 * DAY) }));
+    const among = await costOf();
+    expect(among).toBe(alone);
+    expect(alone).toBeLessThanOrEqual(keyShards.length + 10);
   });
 
   it('puts a key right whose stack has fewer days of notice now, and does not find it again', async () => {

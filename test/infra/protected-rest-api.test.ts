@@ -101,7 +101,9 @@ describe('a protected REST API', () => {
   it('registers the scopes that are written in the operations, once', () => {
     const [rekey] = resourcesOfBoth as [(typeof resourcesOfBoth)[number]];
     expect(JSON.parse(only(rekey, 'Custom::RekeyRoutes').Properties.Routes)).toEqual(
-      Object.fromEntries(operations.map(({ method, path, scope }) => [`${method} ${path}`, [scope]])),
+      Object.fromEntries(
+        operations.map(({ method, path, scope }) => [`${method} ${path}`, scope ? [scope] : [[]]]),
+      ),
     );
   });
 
@@ -112,8 +114,18 @@ describe('a protected REST API', () => {
     });
   });
 
+  it('asks the authorizer on a route for any valid key, with no scope needed', () => {
+    make().addRoute('GET /whoami', { authenticated: true, handler });
+    const all = resources();
+    expect(methodsOf(all)['GET /whoami']).toMatchObject({ AuthorizationType: 'CUSTOM' });
+    expect(JSON.parse(only(all, 'Custom::RekeyRoutes').Properties.Routes)).toEqual({ 'GET /whoami': [[]] });
+  });
+
   it.each([
     ['nothing', {}],
+    ['that it is not authenticated', { authenticated: false }],
+    ['scopes and that any key will do', { scopes: ['orders:read'], authenticated: true }],
+    ['that any key will do and that it is public', { authenticated: true, public: true }],
     ['no scope at all', { scopes: [] }],
     ['scopes and that it is public', { scopes: ['orders:read'], public: true }],
     ['that it is not public', { public: false }],

@@ -107,7 +107,10 @@ describe('the functions', () => {
       for (const [id, { Properties }] of ofType(resourcesOf(template), 'AWS::Lambda::Function')) {
         if (id.startsWith('Authorizer')) expect(Properties.Timeout).toBe(10);
         // Nobody waits for it.
+        else if (id.startsWith('PublishEvents')) expect(Properties.Timeout).toBe(60);
         else if (id.startsWith('SweepKeys')) expect(Properties.Timeout).toBe(300);
+        else if (/^(?:FanOutEvent|DeliverWebhook)/.test(id)) expect(Properties.Timeout).toBe(30);
+        else if (/^(?:DeliverSlowWebhook|RequeueDeliveries)/.test(id)) expect(Properties.Timeout).toBe(60);
         else expect(Properties.Timeout).toBeLessThan(29);
       }
     }
@@ -132,28 +135,66 @@ describe('the functions', () => {
     const retention = ['REKEY_RETENTION_DAYS'];
     const schedule = ['REKEY_NOTIFY_DAYS_BEFORE'];
     const metrics = ['POWERTOOLS_METRICS_NAMESPACE', 'POWERTOOLS_SERVICE_NAME'];
+    const rootSecret = ['REKEY_WEBHOOK_ROOT_SECRET_ARN'];
+    const queues = ['REKEY_DELIVERIES_QUEUE_URL', 'REKEY_SLOW_DELIVERIES_QUEUE_URL'];
     const names = Object.fromEntries(
       Object.entries(environments()).map(([id, variables]) => [id, Object.keys(variables).toSorted()]),
     );
     const and = (...more: string[][]) =>
       [...more.flat(), 'REKEY_EVENT_RETENTION_DAYS', 'REKEY_TABLE_NAME'].toSorted();
     expect(names).toEqual({
-      Authorizer: and(prefix, ['REKEY_LOG_SAMPLE_RATE']),
+      Authorizer: and(prefix, ['POWERTOOLS_SERVICE_NAME', 'REKEY_LOG_SAMPLE_RATE']),
       RegisterRoutes: and(),
       CreateAdminKey: and(prefix, lifetimes, retention, schedule),
       CreateKey: and(prefix, lifetimes, retention, schedule),
       ListKeys: and(),
       GetKey: and(),
+      GetSelf: and(),
       UpdateKey: and(lifetimes, retention, schedule),
       RotateKey: and(prefix, lifetimes, retention, schedule),
+      CancelRotation: and(lifetimes, retention, schedule),
+      RotateSelf: and(prefix, lifetimes, retention, schedule),
       RevokeKey: and(retention),
+      RevokeSelf: and(retention),
       ListLineage: and(),
-      SweepKeys: and(schedule, metrics),
+      SweepKeys: and(schedule, metrics, ['REKEY_EVENT_BUS_NAME']),
       VerifyKey: and(prefix),
+      PublishEvents: [...metrics, 'REKEY_EVENT_BUS_NAME', 'REKEY_UNPUBLISHED_QUEUE_URL'],
       ListKeyEvents: and(),
       ListEvents: and(),
       ListEventTypes: and(),
+      ReplayEvents: and(['REKEY_EVENT_BUS_NAME']),
+      CreateWebhookEndpoint: and(rootSecret),
+      ListWebhookEndpoints: and(),
+      GetWebhookEndpoint: and(),
+      UpdateWebhookEndpoint: and(),
+      DeleteWebhookEndpoint: and(),
+      RotateWebhookSecret: and(rootSecret),
+      TestWebhookEndpoint: and(queues),
+      ListWebhookDeliveries: and(),
+      RedeliverWebhook: and(queues),
+      RedeliverMissedWebhooks: and(queues),
+      FanOutEvent: and(queues),
+      DeliverWebhook: and(rootSecret, queues, metrics),
+      DeliverSlowWebhook: and(rootSecret, queues, metrics),
+      RequeueDeliveries: and(queues),
     });
+  });
+
+  it('send webhooks to this machine in no stack but one in development that asks for it', () => {
+    const allowed = (settings?: Parameters<typeof environments>[0]) =>
+      Object.entries(environments(settings))
+        .filter(([, variables]) => 'REKEY_ALLOW_LOOPBACK_HTTP_WEBHOOKS' in variables)
+        .map(([id]) => id)
+        .toSorted();
+    expect(allowed()).toEqual([]);
+    expect(allowed({ mode: 'development' })).toEqual([]);
+    expect(allowed({ mode: 'development', allowLoopbackHttpWebhooks: true })).toEqual([
+      'CreateWebhookEndpoint',
+      'DeliverSlowWebhook',
+      'DeliverWebhook',
+      'UpdateWebhookEndpoint',
+    ]);
   });
 
   it('get what the stack was given', () => {
@@ -182,6 +223,8 @@ describe('the stacks', () => {
     expect(Object.keys(production.rekey.toJSON()['Outputs']).toSorted()).toEqual([
       'AuthorizerFunctionArn',
       'CreateAdminKeyFunctionName',
+      'EventBusArn',
+      'EventBusName',
       'ManagementApiUrl',
       'RegisterRoutesFunctionArn',
       'TableName',
@@ -189,7 +232,7 @@ describe('the stacks', () => {
     expect(Object.keys(production.orders.toJSON()['Outputs'])).toEqual(['OrdersApiUrl']);
   });
 
-  it('let nothing but API Gateway call a function, and each only for its own routes', () => {
+  it('let API Gateway call a function for its own routes, a rule call the sweep, and nothing else any', () => {
     for (const { rekey, orders } of [production, development]) {
       for (const template of [rekey, orders]) {
         const permissions = ofType(resourcesOf(template), 'AWS::Lambda::Permission');
@@ -197,29 +240,15 @@ describe('the stacks', () => {
         for (const [, { Properties }] of permissions) {
           expect(Properties).toMatchObject({
             Action: 'lambda:InvokeFunction',
-            Principal: 'apigateway.amazonaws.com',
+            Principal: /SweepKeys|RequeueDeliveries/.test(JSON.stringify(Properties.FunctionName))
+              ? 'events.amazonaws.com'
+              : 'apigateway.amazonaws.com',
             SourceArn: expect.anything(),
           });
         }
         expect(JSON.stringify(permissions)).not.toContain('CreateAdminKey');
         expect(JSON.stringify(permissions)).not.toContain('RegisterRoutes');
       }
-    }
-  });
-
-  it('tell the topic of alarms, if there is one', () => {
-    const topic = 'arn:aws:sns:eu-central-1:123456789012:operations';
-    const alarms = (template = production.rekey) => ofType(resourcesOf(template), 'AWS::CloudWatch::Alarm');
-    expect(alarms().map(([id]) => id.replace(/[0-9A-F]{8}$/, ''))).toEqual([
-      'AuthorizerThrottlesAlarm',
-      'ApiFaultsAlarm',
-      'TableThrottlesAlarm',
-      'SweepLateAlarm',
-      'SweepFailuresAlarm',
-    ]);
-    for (const [, { Properties }] of alarms()) expect(Properties).not.toHaveProperty('AlarmActions');
-    for (const [, { Properties }] of alarms(synthesize({ alarmTopicArn: topic }).rekey)) {
-      expect(Properties.AlarmActions).toEqual([topic]);
     }
   });
 

@@ -14,10 +14,13 @@ describe("the properties of the product's stack", () => {
       allowNeverExpiring: false,
       retentionDays: 90,
       eventRetentionDays: 400,
+      eventBusAccountIds: [],
+      eventBusOrganizationIds: [],
       notifyDaysBefore: [14],
       sweepIntervalMinutes: 60,
       logSampleRate: 0.1,
       manageApiGatewayAccount: false,
+      allowLoopbackHttpWebhooks: false,
     });
   });
 
@@ -33,6 +36,8 @@ describe("the properties of the product's stack", () => {
         'rekey:allowNeverExpiring': 'true',
         'rekey:logSampleRate': '0.25',
         'rekey:alarmTopicArn': 'arn:aws:sns:eu-central-1:123456789012:operations',
+        'rekey:eventBusAccountIds': '111122223333, 444455556666,111122223333',
+        'rekey:eventBusOrganizationIds': ['o-a1b2c3d4e5'],
       }),
     ).toMatchObject({
       mode: 'development',
@@ -44,6 +49,8 @@ describe("the properties of the product's stack", () => {
       allowNeverExpiring: true,
       logSampleRate: 0.25,
       alarmTopicArn: 'arn:aws:sns:eu-central-1:123456789012:operations',
+      eventBusAccountIds: ['111122223333', '444455556666'],
+      eventBusOrganizationIds: ['o-a1b2c3d4e5'],
     });
   });
 
@@ -56,6 +63,8 @@ describe("the properties of the product's stack", () => {
     ['rekey:retentionDays', '0', 'rekey:retentionDays must be a whole number of days from 1 to 36500'],
     ['rekey:allowNeverExpiring', 'yes', 'rekey:allowNeverExpiring must be true or false'],
     ['rekey:alarmTopicArn', 'operations', 'rekey:alarmTopicArn must be the ARN of an SNS topic'],
+    ['rekey:eventBusAccountIds', '1234', 'must be account ids of 12 digits'],
+    ['rekey:eventBusOrganizationIds', '*', 'must be ids of organizations, like o-a1b2c3d4e5'],
     ['rekey:defaultLifetimeDays', '400', 'rekey:defaultLifetimeDays must not be above maxLifetimeDays'],
     ...['0', '366', '14,14', '1,2,3,4,5,6', 'soon', 14, []].map((value): [string, unknown, string] => [
       'rekey:notifyDaysBefore',
@@ -69,6 +78,11 @@ describe("the properties of the product's stack", () => {
     ]),
     ['rekey:logSampleRate', '1.5', 'rekey:logSampleRate must be a number from 0 to 1'],
     ['rekey:logSampleRate', 'some', 'rekey:logSampleRate must be a number from 0 to 1'],
+    [
+      'rekey:allowLoopbackHttpWebhooks',
+      'true',
+      'rekey:allowLoopbackHttpWebhooks must not be true in production',
+    ],
     ['rekey:maxLifetime', '10', 'rekey:maxLifetime is not a property of Rekey'],
   ])('%s=%s stops the synthesis with a sentence', (name, value, sentence) => {
     expect(() => read({ [name]: value })).toThrow(sentence);

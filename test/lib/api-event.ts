@@ -22,6 +22,8 @@ export interface ApiRequest {
   headers?: Record<string, string | string[]>;
   query?: Record<string, string | string[]>;
   id?: string;
+  /** All ids of the path, where it has more than one. */
+  ids?: Record<string, string>;
   caller?: unknown;
 }
 
@@ -38,6 +40,7 @@ export function apiEvent({
   headers = {},
   query,
   id,
+  ids,
   caller = ADMIN,
 }: ApiRequest = {}): APIGatewayProxyEvent {
   const sent = { ...(json !== undefined && { 'Content-Type': 'application/json' }), ...headers };
@@ -51,7 +54,7 @@ export function apiEvent({
     multiValueHeaders: all(sent),
     queryStringParameters: query ? last(query) : null,
     multiValueQueryStringParameters: query ? all(query) : null,
-    pathParameters: id === undefined ? null : { id },
+    pathParameters: ids ?? (id === undefined ? null : { id }),
     stageVariables: null,
     requestContext: { requestId: REQUEST_ID, authorizer: caller },
   } as unknown as APIGatewayProxyEvent;
@@ -71,7 +74,8 @@ export function answerOf(result: APIGatewayProxyResult): ApiAnswer {
     status: result.statusCode,
     headers: result.headers as Record<string, string>,
     text: result.body,
-    body: JSON.parse(result.body),
+    // 204 has none.
+    body: result.body === '' ? null : JSON.parse(result.body),
   };
 }
 

@@ -15,6 +15,7 @@ const ROUTES: RouteScopes = {
   'GET /orders/{id}': ['orders:read'],
   'POST /orders/{id}/refund': ['orders:refund', 'orders:write'],
   'GET /health': [],
+  'GET /whoami': [[]],
 };
 const HASH = routesHash(ROUTES);
 
@@ -59,6 +60,7 @@ const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
     readRoutes: async (apiId, hash) => (apiId === API_ID && hash === HASH ? ROUTES : undefined),
     now: () => NOW,
     prefix: 'rk',
+    service: 'Rekey',
     log: (line) => (Object.hasOwn(line, '_aws') ? metrics : lines).push(line),
     sampled: () => true,
   };
@@ -124,6 +126,13 @@ describe('a valid key', () => {
 
   it('works in the grace period of its rotation', async () => {
     expect(effectOf(await authorizer(facts({ rotated_at: '2026-11-24T11:00:00.000Z' })).ask())).toBe('Allow');
+  });
+
+  it('needs no scope where any valid key will do', async () => {
+    const { ask } = authorizer(facts({ scopes: ['other:thing'] }));
+    expect(effectOf(await ask({ resource: '/whoami' }))).toBe('Allow');
+    const revoked = authorizer(facts({ revoked_at: '2026-11-24T11:00:00.000Z' }));
+    await expect(revoked.ask({ resource: '/whoami' })).rejects.toThrow('Unauthorized');
   });
 
   it('needs no scope where the route is declared without', async () => {
@@ -220,7 +229,7 @@ describe('what is not authenticated is Unauthorized, and API Gateway answers 401
     ],
   ])('a key that is %s', async (_, state, code) => {
     const { lines, metrics } = await refused(authorizer(state));
-    expect(metrics).toEqual([expect.objectContaining({ reason: code, Refused: 1 })]);
+    expect(metrics).toEqual([expect.objectContaining({ reason: code, requests_refused: 1 })]);
     expect(lines).toEqual([
       expect.objectContaining({ event: 'refused', code, key_id: id, request_id: 'request-1' }),
     ]);
@@ -400,7 +409,7 @@ describe('anything unexpected', () => {
     breakIt(a);
     a.dependencies.sampled = () => false;
     await expect(a.ask()).rejects.toThrow(/^The authorizer could not decide$/);
-    expect(a.metrics).toEqual([expect.objectContaining({ reason: 'error', Refused: 1 })]);
+    expect(a.metrics).toEqual([expect.objectContaining({ reason: 'error', requests_refused: 1 })]);
     expect(a.lines).toEqual([
       expect.objectContaining({
         level: 'error',
@@ -452,11 +461,16 @@ describe('refusals', () => {
       _aws: {
         Timestamp: NOW,
         CloudWatchMetrics: [
-          { Namespace: 'Rekey', Dimensions: [['reason']], Metrics: [{ Name: 'Refused', Unit: 'Count' }] },
+          {
+            Namespace: 'Rekey',
+            Dimensions: [['service'], ['service', 'reason']],
+            Metrics: [{ Name: 'requests_refused', Unit: 'Count' }],
+          },
         ],
       },
+      service: 'Rekey',
       reason: 'revoked',
-      Refused: 1,
+      requests_refused: 1,
     });
   });
 

@@ -39,7 +39,17 @@ describe('an event of a key', () => {
     const key = aKey();
     const event = keyEvent('api_key.created', key, by(NOW), told);
     const { digest, hint } = key;
-    const inside = ['digest', 'hint', 'version', 'ttl', 'swept_until', 'due_shard', 'next_action_at'];
+    const inside = [
+      'digest',
+      'hint',
+      'version',
+      'ttl',
+      'swept_until',
+      'due_shard',
+      'next_action_at',
+      'before_rotation',
+      'next_generation',
+    ];
     const shown = Object.fromEntries(Object.entries(key).filter(([name]) => !inside.includes(name)));
     expect(event.data).toEqual({ api_key: { ...shown, status: 'active' } });
     expect(JSON.stringify(event)).not.toContain(digest);

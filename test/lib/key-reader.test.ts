@@ -201,8 +201,10 @@ describe('noting the first use', () => {
     expect(calls).toHaveLength(1);
   });
 
-  it('says false when the key has changed since it was read', async () => {
-    const reasons = ['ConditionalCheckFailed', 'None'];
+  it.each([
+    ['the key has changed since it was read', ['ConditionalCheckFailed', 'None']],
+    ['another request is writing it', ['TransactionConflict', 'None']],
+  ])('says false when %s', async (_, reasons) => {
     const { markFirstUse } = writer(
       WHOLE,
       new DynamoDbFailure('TransactionCanceledException', '', { reasons }),
@@ -212,7 +214,7 @@ describe('noting the first use', () => {
 
   it.each([
     new DynamoDbFailure('ThrottlingException', '', { transient: true }),
-    new DynamoDbFailure('TransactionCanceledException', '', { reasons: ['TransactionConflict', 'None'] }),
+    new DynamoDbFailure('TransactionCanceledException', '', { reasons: ['ThrottlingError', 'None'] }),
   ])('throws when it was not decided: $code', async (failure) => {
     const { markFirstUse } = writer(WHOLE, failure);
     await expect(markFirstUse(ID, DIGEST, origin)).rejects.toBe(failure);

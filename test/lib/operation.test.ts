@@ -3,7 +3,7 @@ import type { Context } from 'aws-lambda';
 import fc from 'fast-check';
 import { z } from 'zod';
 import { serve } from '../../lib/operation.ts';
-import { defineOperation, type Operation, type OperationRequest } from '../../lib/operations/definition.ts';
+import type { Operation, OperationRequest } from '../../lib/operations/definition.ts';
 import { operations } from '../../lib/operations/index.ts';
 import { Unavailable } from '../../lib/problem.ts';
 import { ADMIN, answerOf, apiEvent, call, REQUEST_ID } from './api-event.ts';
@@ -21,7 +21,7 @@ afterEach(() => void jest.restoreAllMocks());
 /** An operation that gives back what it was given. */
 const given: OperationRequest<unknown, unknown>[] = [];
 const echo = (more: Partial<Operation> = {}): Operation =>
-  defineOperation({
+  ({
     name: 'echo',
     method: 'POST',
     path: '/things/{id}',
@@ -96,6 +96,17 @@ describe('the boundary', () => {
       status: 403,
       body: { type: 'urn:rekey:problem:insufficient_scope', missing_scopes: ['things:write'] },
     });
+  });
+
+  it('lets any valid key call an operation that says so, and still nobody without one', async () => {
+    const anyKey = echo({ authenticated: true, scope: undefined } as Partial<Operation>);
+    const caller = { ...ADMIN, scopes: 'other:write' };
+    expect((await call(anyKey, { id, json, caller })).status).toBe(201);
+    expect((await call(anyKey, { id, json, caller: {} })).status).toBe(401);
+  });
+
+  it('does not start for an operation that says nothing of who may call it', () => {
+    expect(() => serve(echo({ scope: undefined } as Partial<Operation>))).toThrow(TypeError);
   });
 
   it('answers problems with the id of the request, never to be cached, and logs one line for each', async () => {

@@ -1,10 +1,23 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { ApiKeyRecord } from '../../lib/api-key.schema.ts';
-import { isValid } from '../../lib/api-key.ts';
+import { isValid, statusOf } from '../../lib/api-key.ts';
 import { successorRecord } from '../../lib/new-key.ts';
-import { AlreadyRotated, InvalidRequest, KeyExpired, KeyRevoked, Problem } from '../../lib/problem.ts';
-import { decideRotation, type RotationRequest, type RotationSettings } from '../../lib/rotation.ts';
+import {
+  AlreadyRotated,
+  InvalidRequest,
+  KeyExpired,
+  KeyRevoked,
+  NotRotated,
+  Problem,
+  SuccessorUsed,
+} from '../../lib/problem.ts';
+import {
+  decideCancellation,
+  decideRotation,
+  type RotationRequest,
+  type RotationSettings,
+} from '../../lib/rotation.ts';
 import { missingScopes } from '../../lib/scope.ts';
 
 const NOW = Date.parse('2027-01-01T00:00:00.000Z');
@@ -317,5 +330,95 @@ describe('what is ahead after a rotation', () => {
 
   it('is refused for a key whose end is recorded, also by a clock that lags', () => {
     expect(thrownBy(() => rotate({}, { swept_until: record.expires_at }))).toBeInstanceOf(KeyExpired);
+  });
+});
+
+describe('a rotation that is taken back', () => {
+  const minted = { id: NEXT, digest: 'b'.repeat(64), hint: 'abcd', created_by: ROOT };
+  /** A key rotated at NOW, and its successor. */
+  const rotated = (facts: Partial<ApiKeyRecord> = {}) => {
+    const { old, successor } = rotate({}, facts);
+    return {
+      record: { ...record, ...facts, ...old, successor_key_id: NEXT },
+      successor: successorRecord(successor, minted, settings, NOW),
+    };
+  };
+  const cancel = (
+    facts: Partial<ApiKeyRecord> = {},
+    { later = HOUR, old = {}, next = {} }: { later?: number; old?: object; next?: object } = {},
+  ) => {
+    const pair = rotated(facts);
+    return decideCancellation(
+      { ...pair.record, ...old },
+      { ...pair.successor, ...next },
+      NOW + later,
+      settings,
+    );
+  };
+
+  it('gives the key its own end again, and the notices before it', () => {
+    const { old } = cancel({ expires_at: at(100 * DAY) });
+    expect(old).toMatchObject({
+      rotated_at: null,
+      successor_key_id: null,
+      before_rotation: undefined,
+      expires_at: at(100 * DAY),
+      ttl: (NOW + 190 * DAY) / 1000,
+      swept_until: null,
+      next_action_at: at(86 * DAY),
+    });
+    expect(statusOf({ ...rotated().record, ...old }, NOW + HOUR)).toBe('active');
+  });
+
+  it('gives a key that never ends no end', () => {
+    const never = { ...settings, allow_never_expiring: true };
+    const { old, successor } = decideRotation({ ...record, expires_at: null }, {}, NOW, never);
+    const pair = { ...record, ...old, successor_key_id: NEXT };
+    const cancelled = decideCancellation(
+      pair,
+      successorRecord(successor, minted, never, NOW),
+      NOW + 1,
+      never,
+    );
+    expect(cancelled.old).toMatchObject({ expires_at: null, ttl: undefined, next_action_at: undefined });
+  });
+
+  it('revokes the successor', () => {
+    const { successor } = cancel();
+    expect(successor).toEqual({
+      revoked_at: at(HOUR),
+      revoked_reason: 'rotation_cancelled',
+      ttl: (NOW + HOUR + 90 * DAY) / 1000,
+      due_shard: undefined,
+      next_action_at: undefined,
+    });
+  });
+
+  it('leaves a successor alone that was revoked before', () => {
+    expect(cancel({}, { next: { revoked_at: at(1), revoked_reason: 'leaked' } })).not.toHaveProperty(
+      'successor',
+    );
+  });
+
+  it('leaves the generation of the dropped successor to nobody else', () => {
+    const { old } = cancel();
+    const again = decideRotation({ ...rotated().record, ...old }, {}, NOW + DAY, settings);
+    expect(again.successor.generation).toBe(3);
+    expect(again.successor.parent_key_id).toBe(ID);
+  });
+
+  it.each([
+    ['the successor was used', SuccessorUsed, { next: { first_used_at: at(1) } }],
+    ['the successor was rotated itself', AlreadyRotated, { next: { successor_key_id: ROOT } }],
+    ['the key is revoked', KeyRevoked, { old: { revoked_at: at(1) } }],
+    ['the grace is over', KeyExpired, { later: DAY }],
+    ['the end of the grace is recorded', KeyExpired, { old: { swept_until: at(DAY) } }],
+    ['it was taken back before', NotRotated, { old: { before_rotation: undefined } }],
+  ])('is refused when %s', (_, problem, more) => {
+    expect(thrownBy(() => cancel({}, more))).toBeInstanceOf(problem);
+  });
+
+  it('is refused for a key without a successor', () => {
+    expect(thrownBy(() => decideCancellation(record, undefined, NOW, settings))).toBeInstanceOf(NotRotated);
   });
 });

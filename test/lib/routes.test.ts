@@ -9,6 +9,8 @@ const routes: RouteScopes = {
   'ANY /orders/{id}': ['orders:admin'],
   'GET /orders/{id}': ['orders:read'],
   'GET /health': [],
+  'GET /whoami': [[]],
+  'GET /reports': [['reports:read', 'orders:read'], ['reports:admin']],
 };
 
 describe('the scopes of a request', () => {
@@ -65,7 +67,7 @@ describe('the hash of the routes', () => {
     fc.assert(
       fc.property(shuffled, fc.boolean(), (order, reverse) => {
         const copy = order.map(([route, scopes]) => [route, reverse ? scopes.toReversed() : scopes]);
-        expect(routesHash(Object.fromEntries(copy))).toBe(routesHash(routes));
+        expect(routesHash(Object.fromEntries(copy) as RouteScopes)).toBe(routesHash(routes));
       }),
     );
   });
@@ -79,6 +81,9 @@ describe('the hash of the routes', () => {
       { 'POST /a': ['a:b'] },
       { 'GET /A': ['a:b'] },
       { 'GET /a': ['a:b'], 'GET /b': [] },
+      { 'GET /a': [[]] },
+      { 'GET /a': [['a:b'], ['c:d']] },
+      { 'GET /a': [['a:b', 'c:d']] },
     ];
     expect(new Set(others.map(routesHash)).size).toBe(others.length);
   });
@@ -148,6 +153,12 @@ describe('declared routes', () => {
     [undefined],
     [{ 0: 'a:b' }],
     [Array.from({ length: 21 }, (_, n) => `a:b${n}`)],
+    [Array.from({ length: 21 }, (_, n) => [`a:b${n}`])],
+    [[Array.from({ length: 21 }, (_, n) => `a:b${n}`)]],
+    [['a:b', ['c:d']]],
+    [[['a:*']]],
+    [[[['a:b']]]],
+    [[[], null]],
   ])('cannot need %j, and the error names the route', (scopes) => {
     expect(() => validateRoutes({ 'GET /x': scopes })).toThrow('"GET /x"');
   });

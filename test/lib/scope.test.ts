@@ -139,6 +139,15 @@ describe('missing scopes', () => {
     expect(missingScopes(['a:read', 'a:write'], ['a:*'])).toEqual(['a:*']);
   });
 
+  it('are those of the alternative that lacks the fewest, and none where one is held whole', () => {
+    const wanted = [['a:b', 'c:d'], ['e:f'], ['g:h']];
+    expect(missingScopes(['a:b'], wanted)).toEqual(['c:d']);
+    expect(missingScopes([], wanted)).toEqual(['e:f']);
+    expect(missingScopes(['g:*'], wanted)).toEqual([]);
+    expect(missingScopes(['a:b', 'e:x'], wanted)).not.toEqual([]);
+    expect(missingScopes([], [[]])).toEqual([]);
+  });
+
   it('are none exactly when everything asked for is opened', () => {
     const grants = fc.array(grant, { maxLength: 5 });
     fc.assert(

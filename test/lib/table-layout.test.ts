@@ -9,7 +9,16 @@ describe('an index of keys', () => {
     '%s holds what callers see of a key, without the digest',
     (_, index) => {
       const held = [index.partitionKey.name, index.sortKey.name, ...index.projection];
-      const kept = ['digest', 'version', 'ttl', 'swept_until', 'due_shard', 'next_action_at'];
+      const kept = [
+        'digest',
+        'version',
+        'ttl',
+        'swept_until',
+        'due_shard',
+        'next_action_at',
+        'before_rotation',
+        'next_generation',
+      ];
       expect(held.sort()).toEqual(
         Object.keys(ApiKeyRecord.shape)
           .filter((name) => !kept.includes(name))

@@ -11,6 +11,8 @@ const event = {
     nothing: null,
     empty: [],
     items: [{ n: 1 }, { n: 2 }],
+    ip: '10.0.0.24',
+    ip6: '2001:db8::1',
   },
 };
 const matches = (pattern: unknown): boolean => compilePattern(pattern)(event);
@@ -51,6 +53,16 @@ const cases: [what: string, matching: unknown, not: unknown][] = [
     { detail: { days: [{ numeric: ['>', 0, '<=', 14] }] } },
     { detail: { days: [{ numeric: ['>', 14] }] } },
   ],
+  [
+    'an address of a network',
+    { detail: { ip: [{ cidr: '10.0.0.0/24' }] } },
+    { detail: { ip: [{ cidr: '10.0.1.0/24' }] } },
+  ],
+  [
+    'an address of a network of IPv6',
+    { detail: { ip6: [{ cidr: '2001:db8::/32' }] } },
+    { detail: { ip6: [{ cidr: '0.0.0.0/0' }] } },
+  ],
   ['a field that is there', { source: [{ exists: true }] }, { source: [{ exists: false }] }],
   [
     'a field that is not there',
@@ -84,6 +96,7 @@ describe('a pattern', () => {
     ['an operator that is not known', { source: [{ 'sounds-like': 'x' }] }],
     ['two operators at once', { source: [{ prefix: 'a', suffix: 'b' }] }],
     ['an operand of another type', { source: [{ prefix: 1 }] }],
+    ['a network that is none', { ip: [{ cidr: '10.0.0.0/33' }] }],
     ['half a range', { source: [{ numeric: ['>'] }] }],
     ['an unknown comparison', { source: [{ numeric: ['=>', 1] }] }],
     ['one choice', { $or: [{ source: ['a'] }] }],

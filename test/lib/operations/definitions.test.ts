@@ -20,14 +20,31 @@ describe('the operations', () => {
       'get-key: GET /api-keys/{id} api-keys:read',
       'update-key: PATCH /api-keys/{id} api-keys:update',
       'rotate-key: POST /api-keys/{id}/rotate api-keys:rotate',
+      'cancel-rotation: POST /api-keys/{id}/rotate/cancel api-keys:rotate',
       'revoke-key: POST /api-keys/{id}/revoke api-keys:revoke',
       'list-lineage: GET /api-keys/{id}/lineage api-keys:read',
       'verify-key: POST /api-keys/verify api-keys:verify',
+      // Any valid key, for itself.
+      'get-self: GET /api-keys/self undefined',
+      'rotate-self: POST /api-keys/self/rotate undefined',
+      'revoke-self: POST /api-keys/self/revoke undefined',
       'list-key-events: GET /api-keys/{id}/events api-keys:read',
       'list-events: GET /events api-keys:read',
       'list-event-types: GET /event-types api-keys:read',
+      'replay-events: POST /events/replay events:replay',
+      'create-webhook-endpoint: POST /webhook-endpoints webhooks:manage',
+      'list-webhook-endpoints: GET /webhook-endpoints webhooks:read',
+      'get-webhook-endpoint: GET /webhook-endpoints/{id} webhooks:read',
+      'update-webhook-endpoint: PATCH /webhook-endpoints/{id} webhooks:manage',
+      'delete-webhook-endpoint: DELETE /webhook-endpoints/{id} webhooks:manage',
+      'rotate-webhook-secret: POST /webhook-endpoints/{id}/rotate-secret webhooks:manage',
+      'test-webhook-endpoint: POST /webhook-endpoints/{id}/test webhooks:manage',
+      'list-webhook-deliveries: GET /webhook-endpoints/{id}/deliveries webhooks:read',
+      'redeliver-webhook: POST /webhook-endpoints/{id}/deliveries/{delivery_id}/redeliver webhooks:manage',
+      'redeliver-missed-webhooks: POST /webhook-endpoints/{id}/deliveries/redeliver webhooks:manage',
     ]);
-    for (const { scope } of operations) expect(isRequirement(scope)).toBe(true);
+    for (const { scope, authenticated } of operations)
+      expect(scope === undefined ? authenticated : isRequirement(scope)).toBe(true);
   });
 
   it.each(operations.map((operation) => [operation.name, operation] as const))(
@@ -49,10 +66,14 @@ describe('the operations', () => {
         {
           ...(examples.body !== undefined && { json: examples.body }),
           ...(examples.query && { query: examples.query }),
-          ...(path.includes('{id}') && { id: 'key_0000000000000000000009' }),
+          ids: {
+            id: `${path.startsWith('/webhook-endpoints') ? 'whe' : 'key'}_0000000000000000000009`,
+            delivery_id: 'evt_0000000000000000000009',
+          },
         },
       );
-      expect(answer).toMatchObject({ status: operation.answer.status, body: examples.answer });
+      expect(answer.status).toBe(operation.answer.status);
+      expect(answer.body).toEqual(examples.answer);
     },
   );
 });

@@ -1,0 +1,4 @@
+import { serve } from '../lib/operation.ts';
+import { getSelf } from '../lib/operations/get-self.ts';
+
+export const handler = serve(getSelf);

@@ -1,0 +1,4 @@
+import { serve } from '../lib/operation.ts';
+import { revokeSelf } from '../lib/operations/revoke-self.ts';
+
+export const handler = serve(revokeSelf);

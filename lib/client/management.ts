@@ -1,0 +1,72 @@
+/** What the client needs to know of its key; the management API says more. */
+export interface KeyState {
+  id: string;
+  status: 'active' | 'rotated' | 'expired' | 'revoked';
+  scopes: string[];
+  created_at: string;
+  /** null: never. */
+  expires_at: string | null;
+  successor_key_id: string | null;
+}
+
+/** The management API refused. `type` is the problem's: `urn:rekey:problem:already_rotated`. */
+export class RekeyRefusal extends Error {
+  override readonly name = 'RekeyRefusal';
+  readonly status: number;
+  readonly type: string;
+
+  constructor(status: number, type: string, detail: string) {
+    super(detail);
+    this.status = status;
+    this.type = type;
+  }
+}
+
+/** Milliseconds until an answer of the management API is given up. */
+const LONGEST_CALL = 10_000;
+
+/**
+ * One Idempotency-Key for all processes: it is bound to the calling key, so it stands for "the successor of this
+ * key". Whoever asks again, after a crash or a lost answer, gets that successor with a new secret.
+ */
+const SAME_SUCCESSOR = 'rekey-client';
+
+/** The operations of the management API that a key may call for itself. Any of them throws RekeyRefusal. */
+export function managementOf(url: string, send: typeof fetch) {
+  const call = async (
+    method: 'GET' | 'POST',
+    path: string,
+    key: string,
+    body?: object,
+    headers: Record<string, string> = {},
+  ): Promise<Record<string, unknown>> => {
+    const response = await send(`${url}/api-keys/self${path}`, {
+      method,
+      // A key is not carried to where somebody else points.
+      redirect: 'error',
+      signal: AbortSignal.timeout(LONGEST_CALL),
+      headers: { ...headers, 'x-api-key': key, ...(body && { 'content-type': 'application/json' }) },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+    const answer = (await response.json().catch(() => ({}))) as Record<string, unknown>;
+    if (response.ok) return answer;
+    throw new RekeyRefusal(
+      response.status,
+      String(answer['type'] ?? ''),
+      String(answer['detail'] ?? `the management API answered ${response.status}`),
+    );
+  };
+
+  return {
+    self: async (key: string): Promise<KeyState> => (await call('GET', '', key))['api_key'] as KeyState,
+
+    /** The text of the successor. @param grace_period_hours while the key still works */
+    rotate: async (key: string, grace_period_hours: number): Promise<string> => {
+      const headers = { 'idempotency-key': SAME_SUCCESSOR };
+      return String((await call('POST', '/rotate', key, { grace_period_hours }, headers))['key']);
+    },
+
+    revoke: async (key: string, reason?: string): Promise<KeyState> =>
+      (await call('POST', '/revoke', key, reason === undefined ? {} : { reason }))['api_key'] as KeyState,
+  };
+}

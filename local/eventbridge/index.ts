@@ -1,0 +1,2 @@
+export { type EventBridge, startEventBridge } from './service.ts';
+export { supported } from './supported.ts';

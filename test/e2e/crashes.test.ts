@@ -1,0 +1,389 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { DynamoDBDocumentClient, paginateScan } from '@aws-sdk/lib-dynamodb';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type Answer, newOwner, productOf } from './client.ts';
+import { advance, forget, type RunningStack, sharedAssembly, startRunningStack } from './running-stack.ts';
+
+/**
+ * Every call to AWS of every function that records events or publishes them is broken, one after the other, and the caller tries again as
+ * callers and the platform do. Afterwards state and trail must agree. The calls are found by running the function, so a
+ * new call is covered by itself; so is a new function, which fails the first test until it has a scenario.
+ */
+
+/** What a call to AWS may come to. A read that fails has changed nothing, so it is only crashed. */
+const WRITE_FAULTS = ['crash_before', 'crash_after', 'timeout', 'throttle', 'error'];
+const READ_FAULTS = ['crash_before', 'crash_after'];
+const isWrite = (call: string): boolean => /Put|Update|Delete|Write|Send/.test(call);
+
+const MOST_TRIES = 6;
+
+let stack: RunningStack;
+/** Answers are not checked against docs/openapi.json here: a crash is the gateway's 502, which it does not promise. */
+let management: ReturnType<typeof productOf>;
+let orders: ReturnType<typeof productOf>;
+let table: DynamoDBDocumentClient;
+
+/** Something to do to a subject of its own. */
+interface Subject {
+  owner: string;
+  /** Once, as a client would; done again after a failure. @returns whether it is through */
+  act(): Promise<boolean>;
+  /** The events that it leaves, of all keys of its owner, in no order. */
+  events: string[];
+}
+
+const control = async (method: string, path: string, body?: unknown) => {
+  const answer = await fetch(stack.control + path, {
+    method,
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
+  return answer;
+};
+const callsOf = async (name: string): Promise<{ call: string; request_id: string }[]> =>
+  ((await (await control('GET', `/calls?function=${name}`)).json()) as { calls: never[] }).calls;
+/** @returns whether the function did not fail */
+const invoke = async (name: string, event: object): Promise<boolean> => {
+  const [, physical] = Object.entries(stack.functions).find(([id]) => id.includes(`/${name}`))!;
+  const answer = await control('POST', `/2015-03-31/functions/${physical}/invocations`, event);
+  return !answer.headers.has('x-amz-function-error');
+};
+
+const ask = async (
+  method: string,
+  path: string,
+  body: object = {},
+  headers: Record<string, string> = {},
+): Promise<Answer> => management(method, path, { key: stack.admin_key, body, headers });
+const newKey = async (owner_id: string, more: object = {}): Promise<{ id: string; key: string }> => {
+  const { status, body } = await ask('POST', '/api-keys', {
+    ...{ name: 'a key', owner_id, scopes: ['orders:read'] },
+    ...more,
+  });
+  if (status !== 201) throw new Error(`no key: ${status} ${JSON.stringify(body)}`);
+  return { id: body.api_key.id, key: body.key };
+};
+/** A client goes on after a 5xx; any other answer than the one it wants is wrong. */
+const isThrough = ({ status }: { status: number }, wanted: number): boolean => {
+  if (status !== wanted && status < 500) throw new Error(`answered ${status} instead of ${wanted}`);
+  return status === wanted;
+};
+const idempotency = () => ({ 'idempotency-key': newOwner('try') });
+
+/** By the function's name. */
+const scenarios: Record<string, () => Promise<Subject>> = {
+  'create-key': async () => {
+    const owner = newOwner('crash');
+    const headers = idempotency();
+    const body = { name: 'made', owner_id: owner, scopes: ['orders:read'] };
+    return {
+      owner,
+      act: async () => isThrough(await ask('POST', '/api-keys', body, headers), 201),
+      events: ['api_key.created'],
+    };
+  },
+  'rotate-key': async () => {
+    const owner = newOwner('crash');
+    const { id } = await newKey(owner);
+    const headers = idempotency();
+    return {
+      owner,
+      act: async () => isThrough(await ask('POST', `/api-keys/${id}/rotate`, {}, headers), 201),
+      events: ['api_key.created', 'api_key.rotated', 'api_key.created'],
+    };
+  },
+  'update-key': async () => {
+    const owner = newOwner('crash');
+    const { id } = await newKey(owner);
+    return {
+      owner,
+      act: async () => isThrough(await ask('PATCH', `/api-keys/${id}`, { name: 'changed' }), 200),
+      events: ['api_key.created', 'api_key.updated'],
+    };
+  },
+  'revoke-key': async () => {
+    const owner = newOwner('crash');
+    const { id } = await newKey(owner);
+    return {
+      owner,
+      act: async () => isThrough(await ask('POST', `/api-keys/${id}/revoke`, { reason: 'lost' }), 200),
+      events: ['api_key.created', 'api_key.revoked'],
+    };
+  },
+  'verify-key': async () => {
+    const owner = newOwner('crash');
+    const { key } = await newKey(owner);
+    return {
+      owner,
+      act: async () => isThrough(await ask('POST', '/api-keys/verify', { key }), 200),
+      events: ['api_key.created', 'api_key.first_used'],
+    };
+  },
+  authorizer: async () => {
+    const owner = newOwner('crash');
+    const { key } = await newKey(owner);
+    return {
+      owner,
+      act: async () => isThrough(await orders('GET', '/orders', { key }), 200),
+      events: ['api_key.created', 'api_key.first_used'],
+    };
+  },
+  'rotate-self': async () => {
+    const owner = newOwner('crash');
+    const { key } = await newKey(owner);
+    const headers = idempotency();
+    return {
+      owner,
+      act: async () =>
+        isThrough(await management('POST', '/api-keys/self/rotate', { key, body: {}, headers }), 201),
+      events: ['api_key.created', 'api_key.first_used', 'api_key.rotated', 'api_key.created'],
+    };
+  },
+  'revoke-self': async () => {
+    const owner = newOwner('crash');
+    const { key } = await newKey(owner);
+    return {
+      owner,
+      // A key that is revoked is not let in again to hear of it.
+      act: async () => {
+        const answer = await management('POST', '/api-keys/self/revoke', { key, body: {} });
+        return answer.status === 401 || isThrough(answer, 200);
+      },
+      events: ['api_key.created', 'api_key.first_used', 'api_key.revoked'],
+    };
+  },
+  'publish-events': async () => {
+    const owner = newOwner('crash');
+    return {
+      owner,
+      // Nobody calls it: the stream does, and tries again.
+      act: async () => {
+        await newKey(owner);
+        await published(owner);
+        return true;
+      },
+      events: ['api_key.created'],
+    };
+  },
+  'sweep-keys': async () => {
+    const owner = newOwner('crash');
+    const { now } = (await (await control('GET', '/clock')).json()) as { now: string };
+    // Its one notice is at half of its life. A jump of five minutes would void the signatures of the other lanes' calls.
+    await newKey(owner, { expires_at: new Date(Date.parse(now) + 300_000).toISOString() });
+    await advance(stack, 160);
+    return {
+      owner,
+      act: () => invoke('SweepKeys', {}),
+      events: ['api_key.created', 'api_key.expiring'],
+    };
+  },
+  'create-admin-key': async () => {
+    const owner = newOwner('crash');
+    // Nothing tells a second try from a first: a key whose text was lost stays, and its event too.
+    return { owner, act: () => invoke('CreateAdminKey', { owner_id: owner }), events: [] };
+  },
+};
+
+interface Item extends Record<string, unknown> {
+  pk: string;
+  sk: string;
+}
+async function everyItem(): Promise<Item[]> {
+  const items: Item[] = [];
+  for await (const page of paginateScan({ client: table }, { TableName: stack.table, ConsistentRead: true }))
+    items.push(...((page.Items ?? []) as Item[]));
+  return items;
+}
+
+interface RecordedEvent {
+  id: string;
+  type: string;
+  reason: string | null;
+  changes: { field: string; from: unknown; to: unknown }[];
+  data: { api_key: Record<string, unknown> };
+}
+
+/**
+ * Fails unless each key and its trail tell the same: the first event is its creation, each event's changes begin where
+ * the last one ended, the last event shows the key as it is, and there is no trail without its key.
+ *
+ * @returns the types of all events of the owner's keys; without those of a secret that a retry replaced
+ */
+async function trailsAgree(owner?: string): Promise<string[]> {
+  const items = await everyItem();
+  const types: string[] = [];
+  const keys = items.filter(({ sk }) => sk === 'api_key');
+  const ids = new Set(keys.map(({ pk }) => pk));
+  for (const { pk } of items)
+    if (pk.startsWith('events_key_') && !ids.has(pk.slice('events_'.length)))
+      throw new Error(`there are events of ${pk}, which is not there`);
+
+  for (const { pk, ...record } of keys) {
+    if (owner !== undefined && record['owner_id'] !== owner) continue;
+    const trail = items
+      .filter((item) => item.pk === `events_${pk}`)
+      .sort((a, b) => (a.sk < b.sk ? -1 : 1))
+      .map(({ event }) => JSON.parse(String(event)) as RecordedEvent);
+    expect(trail[0]?.type).toBe('api_key.created');
+    let shown: Record<string, unknown> = {};
+    for (const { type, reason, changes, data } of trail) {
+      for (const { field, from, to } of changes) {
+        expect({ pk, type, field, value: shown[field] ?? null }).toEqual({ pk, type, field, value: from });
+        shown[field] = to;
+      }
+      // What changed without being told by an event would be here.
+      const { status: _now, ...told } = data.api_key;
+      if (type !== 'api_key.created') expect({ ...told, pk }).toEqual({ ...shown, pk });
+      shown = told;
+      if (reason !== 'secret_replaced') types.push(type);
+    }
+    const stored = Object.fromEntries(Object.keys(shown).map((field) => [field, record[field] ?? null]));
+    expect(stored).toEqual(shown);
+  }
+  return types;
+}
+
+/** Resolves when every event (of an owner) that is in the table is on the bus, as it was recorded. */
+async function published(owner?: string): Promise<void> {
+  const recorded = (await everyItem())
+    .filter(({ pk, event_owner_id: of }) => pk.startsWith('events_') && (owner === undefined || of === owner))
+    .map(({ event }) => String(event));
+  for (const deadline = Date.now() + 30_000; ; ) {
+    const { events } = (await (await control('GET', '/events')).json()) as {
+      events: { event: { detail: unknown } }[];
+    };
+    const seen = new Set(events.map(({ event }) => JSON.stringify(event.detail)));
+    const missing = recorded.filter((text) => !seen.has(text));
+    if (missing.length === 0) return;
+    if (Date.now() > deadline) throw new Error(`${missing.length} events are not on the bus: ${missing[0]}`);
+    await sleep(50);
+  }
+}
+
+/** @returns how often it was tried */
+async function untilThrough({ act }: Subject): Promise<number> {
+  for (let tries = 1; tries <= MOST_TRIES; tries += 1) if (await act()) return tries;
+  throw new Error(`not through after ${MOST_TRIES} tries`);
+}
+
+/** Breaks each call of a function in each way. */
+async function breakEachCall(name: string): Promise<string[]> {
+  const scenario = scenarios[name]!;
+  const check = async ({ owner, events }: Subject, what: string) => {
+    const types = await trailsAgree(owner);
+    if (events.length > 0) expect([what, ...types.sort()]).toEqual([what, ...[...events].sort()]);
+  };
+  /** A cold start makes calls that a process makes once. */
+  const cool = () => control('DELETE', `/processes?function=${name}`);
+  const first = await scenario();
+  await cool();
+  const before = (await callsOf(name)).length;
+  await untilThrough(first);
+  const made = (await callsOf(name)).slice(before);
+  // Of the last invocation: a schedule may have started one of its own.
+  const calls = made.filter(({ request_id: id }) => id === made.at(-1)?.request_id).map(({ call }) => call);
+  await check(first, 'nothing broken');
+
+  for (const [index, call] of calls.entries()) {
+    const nth = calls.slice(0, index + 1).filter((other) => other === call).length;
+    for (const fault of isWrite(call) ? WRITE_FAULTS : READ_FAULTS) {
+      const what = `${fault} at ${call} ${nth}`;
+      const subject = await scenario();
+      if (!isWrite(call)) await cool();
+      const { function: physical } = (await (
+        await control('POST', '/faults', { function: name, call, nth, fault })
+      ).json()) as { function: string };
+      try {
+        await untilThrough(subject);
+      } catch (error) {
+        throw new Error(`${what}: ${(error as Error).message}`);
+      }
+      const { faults } = (await (await control('GET', '/faults')).json()) as {
+        faults: { function: string; hit: unknown }[];
+      };
+      expect([what, faults.findLast((each) => each.function === physical)?.hit]).not.toEqual([what, null]);
+      await check(subject, what);
+    }
+  }
+  return calls;
+}
+
+/** Names of the functions whose role may record events or put them on a bus, by the templates. */
+function recordingFunctions(): string[] {
+  const names: string[] = [];
+  const directory = sharedAssembly() ?? '';
+  for (const file of readdirSync(directory).filter((each) => each.endsWith('.template.json'))) {
+    const resources = Object.entries(
+      JSON.parse(readFileSync(join(directory, file), 'utf8')).Resources as Record<
+        string,
+        { Type: string; Properties: { Role: { 'Fn::GetAtt': string[] }; Roles?: unknown } }
+      >,
+    );
+    for (const [id, { Type, Properties }] of resources) {
+      if (Type !== 'AWS::Lambda::Function') continue;
+      const [role] = Properties.Role['Fn::GetAtt'];
+      const policies = resources.filter(
+        ([, each]) =>
+          each.Type === 'AWS::IAM::Policy' && JSON.stringify(each.Properties.Roles).includes(`"${role}"`),
+      );
+      if (!/"dynamodb:PutItem".*"events_|"events:PutEvents"/.test(JSON.stringify(policies))) continue;
+      names.push(
+        id
+          .replace(/[0-9A-F]{8}$/, '')
+          .replace(/(?<=[a-z0-9])[A-Z]/g, (letter) => `-${letter}`)
+          .toLowerCase(),
+      );
+    }
+  }
+  return names;
+}
+
+describe('a crash at any call', () => {
+  beforeAll(async () => {
+    stack = await startRunningStack();
+    management = productOf(stack.apis.management);
+    orders = productOf(stack.apis.orders);
+    table = DynamoDBDocumentClient.from(
+      new DynamoDBClient({
+        endpoint: stack.dynamodb,
+        region: 'us-east-1',
+        credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+      }),
+    );
+  });
+  afterAll(async () => {
+    table?.destroy();
+    await stack?.stop();
+    if (stack) forget(stack.stateDir);
+  });
+
+  it('is tried for every function that may record events or publish them', () => {
+    expect(Object.keys(scenarios).sort()).toEqual(recordingFunctions().sort());
+  });
+
+  // Faults and calls are those of one function, so functions can be broken side by side; but for those that take part in
+  // what is done for another one.
+  it('leaves each key and its trail in agreement, with every event once', async () => {
+    const found: Record<string, string[]> = {};
+    const lane = async (...names: string[]) => {
+      for (const name of names) found[name] = await breakEachCall(name);
+    };
+    await lane('create-key');
+    await Promise.all([
+      lane('rotate-key'),
+      lane('update-key', 'revoke-key'),
+      lane('verify-key', 'rotate-self'),
+      lane('revoke-self'),
+      lane('sweep-keys', 'create-admin-key'),
+    ]);
+    await lane('authorizer');
+    await lane('publish-events');
+    await trailsAgree();
+    await published();
+    for (const [name, calls] of Object.entries(found))
+      expect([name, calls.some(isWrite)]).toEqual([name, true]);
+  }, 600_000);
+});

@@ -1,4 +1,4 @@
-import type { APIGatewayAuthorizerResult, APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
+import type { APIGatewayAuthorizerResult } from 'aws-lambda';
 import { type AccessCode, decideAccess } from './access.ts';
 import { type CredentialProblem, extractKey } from './credentials.ts';
 import { requestOrigin } from './event.ts';
@@ -6,6 +6,7 @@ import { digestOf, parseKey } from './key-format.ts';
 import type { KeyFacts, KeyReader } from './key-reader.ts';
 import { policyFor } from './policy.ts';
 import type { RouteReader } from './route-reader.ts';
+import { type AuthorizerEvent, type RouteRequest, routeRequestOf } from './route-request.ts';
 import { requiredScopes } from './routes.ts';
 import { withoutKeys } from './secret-text.ts';
 
@@ -25,10 +26,6 @@ export interface AuthorizerDependencies {
   sampled: () => boolean;
 }
 
-/** https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-control-access-using-iam-policies-to-invoke-api.html */
-const METHOD_ARN =
-  /^arn:aws[a-z-]*:execute-api:[a-z0-9-]+:\d{12}:([a-z0-9]{1,32})\/[^/]+\/([A-Z]+)\/.{0,4096}$/s;
-
 /** Printable ASCII without the quote and the backslash: a gateway response's template escapes nothing. */
 const JSON_SAFE = /^[ !#-[\]-~]*$/;
 
@@ -37,36 +34,6 @@ const MOST_FIRST_USES = 3;
 
 const UNDECLARED =
   'This route declares no scopes, so nobody may call it. Declare its scopes, or that it is public, and deploy the API again.';
-
-interface RouteRequest {
-  requestId: string;
-  apiId: string;
-  methodArn: string;
-  method: string;
-  /** As declared: `/orders/{id}`. */
-  resource: string;
-  routesHash: string | undefined;
-}
-
-const routeRequestOf = (event: APIGatewayRequestAuthorizerEvent): RouteRequest => {
-  const { methodArn, httpMethod: method, resource, requestContext, stageVariables } = event;
-  const apiId = requestContext?.apiId;
-  if (event.type !== 'REQUEST' || typeof method !== 'string' || typeof resource !== 'string')
-    throw new TypeError('the event is not that of a REQUEST authorizer of a REST API');
-  const [, arnApi, arnMethod] = (typeof methodArn === 'string' && METHOD_ARN.exec(methodArn)) || [];
-  if (typeof apiId !== 'string' || arnApi !== apiId)
-    throw new TypeError('the method ARN and the API of the event do not agree');
-  // A client may override the method (x-http-method-override): what is judged must be what will be called.
-  if (arnMethod !== method) throw new TypeError('the method ARN and the method of the event do not agree');
-  return {
-    requestId: String(requestContext.requestId),
-    apiId,
-    methodArn,
-    method,
-    resource,
-    routesHash: stageVariables?.['rekeyRoutes'],
-  };
-};
 
 const safe = (context: Record<string, string>): Record<string, string> => {
   for (const [name, value] of Object.entries(context))
@@ -136,7 +103,6 @@ type Verdict = { key: KeyFacts } | { refusal: APIGatewayAuthorizerResult | undef
 
 /** Undefined: not authenticated. */
 const decide = async (
-  event: APIGatewayRequestAuthorizerEvent,
   request: RouteRequest,
   { reader, readRoutes, now, prefix, service, log, sampled }: AuthorizerDependencies,
 ): Promise<APIGatewayAuthorizerResult | undefined> => {
@@ -157,8 +123,7 @@ const decide = async (
     });
   };
 
-  // Never `headers`: of a header that was sent twice it has only the last one.
-  const credential = extractKey(event.multiValueHeaders);
+  const credential = extractKey(request.headers);
   if ('problem' in credential) return refused(credential.problem);
   const presented = parseKey(credential.key, prefix);
   if (!presented) return refused('malformed');
@@ -191,31 +156,41 @@ const decide = async (
   for (let tries = 1; 'key' in verdict && verdict.key.first_used_at === null; tries++) {
     if (tries > MOST_FIRST_USES) throw new Error('the first use could not be written');
     // Awaited: until this is written, a retry of the request that made the key may still replace its secret.
-    const origin = requestOrigin(verdict.key.id, now(), event.requestContext);
+    const origin = requestOrigin(verdict.key.id, now(), request.origin);
     if (await reader.markFirstUse(verdict.key.id, digest, origin)) break;
     verdict = judge(await reader.getKey(verdict.key.id));
   }
   return 'refusal' in verdict ? verdict.refusal : allow(verdict.key, request);
 };
 
+/** What makes an HTTP API answer 401. */
+export interface NotAuthenticated {
+  errorMessage: 'Unauthorized';
+}
+
 /**
- * Decides one request to a protected REST API (a REQUEST authorizer, without caching).
+ * Decides one request to a protected REST or HTTP API, or to the `$connect` of a WebSocket API (a REQUEST authorizer,
+ * without caching).
  *
  * A key that is missing, malformed, unknown, revoked or expired is not told apart: all are 401. A valid key that
  * lacks a scope, or a route that declares none, is a Deny whose context says why: `code`, `detail`,
  * `missing_scopes`, ready to be put into a gateway response. An Allow is for exactly this request; its context is
  * what `principalOf` reads. Whatever goes wrong is logged with the request's id, and refused.
  *
- * @throws Error `Unauthorized`, which API Gateway answers with 401. Any other error is its 500
+ * @returns a policy; for an HTTP API also what it answers 401 to
+ * @throws Error `Unauthorized`, which the other APIs answer with 401. Any other error is API Gateway's 500
  *   (AUTHORIZER_FAILURE), so it is refused too.
  */
 export async function authorize(
-  event: APIGatewayRequestAuthorizerEvent,
+  event: AuthorizerEvent,
   dependencies: AuthorizerDependencies,
-): Promise<APIGatewayAuthorizerResult> {
+): Promise<APIGatewayAuthorizerResult | NotAuthenticated> {
   let result: APIGatewayAuthorizerResult | undefined;
+  let kind: RouteRequest['kind'] | undefined;
   try {
-    result = await decide(event, routeRequestOf(event), dependencies);
+    const request = routeRequestOf(event);
+    kind = request.kind;
+    result = await decide(request, dependencies);
   } catch (error) {
     const { name, message, code } = error as Error & { code?: unknown };
     dependencies.log(refusalMetric('error', dependencies.service, dependencies.now()));
@@ -231,7 +206,8 @@ export async function authorize(
     });
     throw new Error('The authorizer could not decide');
   }
-  // The one text that API Gateway takes for a 401.
-  if (!result) throw new Error('Unauthorized');
-  return result;
+  if (result) return result;
+  // The one text that API Gateway takes for a 401. An HTTP API wants it returned: thrown, it is a 500 there.
+  if (kind === 'http') return { errorMessage: 'Unauthorized' };
+  throw new Error('Unauthorized');
 }

@@ -5,7 +5,7 @@ import { DynamoDbFailure } from '../../lib/dynamodb-http.ts';
 import { mintKey, newKeyId } from '../../lib/key-format.ts';
 import type { KeyFacts } from '../../lib/key-reader.ts';
 import { type RouteScopes, routesHash } from '../../lib/routes.ts';
-import { API_ID, authorizerEvent } from './authorizer-event.ts';
+import { API_ID, authorizerEvent, connectEvent, httpAuthorizerEvent } from './authorizer-event.ts';
 
 const NOW = Date.parse('2026-11-24T12:00:00.000Z');
 const ROUTES: RouteScopes = {
@@ -37,6 +37,12 @@ const facts = (changes: Partial<KeyFacts> = {}): KeyFacts => ({
   digest: minted.digest,
   ...changes,
 });
+
+/** A REST API gets a policy or an error, and nothing else. */
+const policyOf = (answer: Awaited<ReturnType<typeof authorize>>) => {
+  if (!('policyDocument' in answer)) throw new Error('not a policy');
+  return answer;
+};
 
 /** A table with the given states of the one key, each read once; the last one stays. */
 const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
@@ -72,10 +78,12 @@ const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
     firstUseIsRefused: () => {
       noted = false;
     },
-    ask: (request: Parameters<typeof authorizerEvent>[0] = {}) =>
-      authorize(
-        authorizerEvent({ headers: { 'X-Api-Key': [KEY] }, routesHash: HASH, ...request }),
-        dependencies,
+    ask: async (request: Parameters<typeof authorizerEvent>[0] = {}) =>
+      policyOf(
+        await authorize(
+          authorizerEvent({ headers: { 'X-Api-Key': [KEY] }, routesHash: HASH, ...request }),
+          dependencies,
+        ),
       ),
   };
 };
@@ -447,6 +455,91 @@ describe('anything unexpected', () => {
       'The authorizer could not decide',
     );
     expect(calls).toEqual([]);
+  });
+});
+
+describe('an HTTP API', () => {
+  const ask = (
+    request: Parameters<typeof httpAuthorizerEvent>[0] = {},
+    ...states: (KeyFacts | undefined | Error)[]
+  ) =>
+    authorize(
+      httpAuthorizerEvent({ headers: { 'x-api-key': KEY }, routesHash: HASH, ...request }),
+      authorizer(...(states.length > 0 ? states : [facts()])).dependencies,
+    );
+
+  it('gets a policy for the very route', async () => {
+    expect(await ask()).toMatchObject({
+      principalId: id,
+      policyDocument: {
+        Statement: [
+          {
+            Effect: 'Allow',
+            Resource: `arn:aws:execute-api:us-east-1:000000000000:${API_ID}/$default/GET/orders`,
+          },
+        ],
+      },
+      context: { key_id: id, scopes: 'orders:read' },
+    });
+  });
+
+  it.each([
+    ['a scope is missing', { route: 'POST /orders', method: 'POST' }],
+    ['the route is not declared', { route: 'GET /other' }],
+    ['only $default took the request', { route: '$default' }],
+    ['ANY was declared and the table has methods', { route: 'ANY /orders' }],
+    ['the stage names no routes', { routesHash: 'x' }],
+  ])('gets a Deny when %s', async (_, request) => {
+    expect(await ask(request)).toMatchObject({ policyDocument: { Statement: [{ Effect: 'Deny' }] } });
+  });
+
+  it.each([
+    ['comes twice, joined by a comma', { headers: { 'x-api-key': `${KEY},${KEY}` } }],
+    ['comes twice, and a blank was put in', { headers: { 'x-api-key': `${KEY}, other` } }],
+    [
+      'differs in the two headers',
+      { headers: { 'x-api-key': KEY, authorization: `Bearer ${other.key.reveal()}` } },
+    ],
+    ['is missing', { headers: {} }],
+    ['is malformed', { headers: { 'x-api-key': 'rk_live_x' } }],
+  ])('gets a returned Unauthorized when the key %s', async (_, request) => {
+    expect(await ask(request)).toEqual({ errorMessage: 'Unauthorized' });
+  });
+
+  it('gets a returned Unauthorized for a revoked key, and an error when the table fails', async () => {
+    expect(await ask({}, facts({ revoked_at: '2026-11-24T11:00:00.000Z' }))).toEqual({
+      errorMessage: 'Unauthorized',
+    });
+    await expect(ask({}, new DynamoDbFailure('Timeout', 'no answer'))).rejects.toThrow('could not decide');
+  });
+});
+
+describe('the $connect of a WebSocket API', () => {
+  const routes: RouteScopes = { $connect: ['shipments:read'], track: ['shipments:read'] };
+  const ask = (scopes: string[], headers: Record<string, string[]> = { 'x-api-key': [KEY] }) => {
+    const { dependencies } = authorizer(facts({ scopes }));
+    return authorize(connectEvent({ headers, routesHash: routesHash(routes) }), {
+      ...dependencies,
+      readRoutes: async () => routes,
+    });
+  };
+
+  it('gets a policy by the scopes of $connect', async () => {
+    expect(await ask(['shipments:*'])).toMatchObject({
+      policyDocument: {
+        Statement: [
+          {
+            Effect: 'Allow',
+            Resource: `arn:aws:execute-api:us-east-1:000000000000:${API_ID}/v1/$connect`,
+          },
+        ],
+      },
+    });
+    expect(await ask(['orders:read'])).toMatchObject({ policyDocument: { Statement: [{ Effect: 'Deny' }] } });
+  });
+
+  it('is refused by the error that it takes for a 401', async () => {
+    await expect(ask(['shipments:*'], { 'x-api-key': [KEY, KEY] })).rejects.toThrow(/^Unauthorized$/);
   });
 });
 

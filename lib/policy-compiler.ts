@@ -400,6 +400,10 @@ const layersOf = (table: RouteScopes): Layer[] => {
   return [...layers.values()].map(({ methods, routes }) => layerOf(methods, routes));
 };
 
+/** Of each table the policies asked for last; one has 100 KB at most. */
+const MOST_POLICIES = 100;
+const policies = new WeakMap<RouteScopes, Map<string, CompiledPolicy>>();
+
 const analyses = new WeakMap<RouteScopes, Layer[]>();
 
 /** What is known about a table before the scopes are; kept as long as the table. */
@@ -566,6 +570,22 @@ export function compilePolicy(
   stageArn: string,
   expiresAt: string | null = null,
 ): CompiledPolicy {
+  const kept = policies.get(routes) ?? new Map<string, CompiledPolicy>();
+  policies.set(routes, kept);
+  const name = [stageArn, expiresAt, ...scopes].join(' ');
+  const policy = kept.get(name) ?? compile(routes, scopes, stageArn, expiresAt);
+  kept.delete(name);
+  kept.set(name, policy);
+  if (kept.size > MOST_POLICIES) kept.delete(kept.keys().next().value as string);
+  return policy;
+}
+
+const compile = (
+  routes: RouteScopes,
+  scopes: readonly string[],
+  stageArn: string,
+  expiresAt: string | null,
+): CompiledPolicy => {
   const { allow, deny, clashes } = resourcesFor(routes, scopes);
   const at = (resources: string[]) => resources.map((resource) => `${stageArn}/${resource}`);
   const problems = [...clashes, ...oversized(at([...allow, ...deny]))];
@@ -583,7 +603,7 @@ export function compilePolicy(
   const Statement: Statement[] = [{ ...statement('Allow', allow), ...until }];
   if (deny.length > 0) Statement.push(statement('Deny', deny));
   return { policyDocument: { Version: '2012-10-17', Statement } };
-}
+};
 
 /** Rounded down, as IAM's examples of dates have no fraction. */
 const wholeSecond = (instant: string) => `${instant.slice(0, 19)}Z`;

@@ -1,7 +1,7 @@
 import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
-import { describeRestApis, type ServedApi, serveRestApi } from './api-gateway/index.ts';
+import { apiGatewayService, describeRestApis, type ServedApi, serveRestApi } from './api-gateway/index.ts';
 import { describeApis, serveApi } from './api-gateway-v2/index.ts';
 import { type AssemblyStack, readAssembly } from './assembly.ts';
 import { type AwsService, startAwsFront } from './aws-front.ts';
@@ -147,11 +147,13 @@ export async function startStack(options: {
   });
   running.defer(() => secretsManager.stop());
   const streams = openStreams({ engine: engine.endpoint, clock, ...world });
+  const servedApis: ServedApi[] = [];
   const awsServices: AwsService[] = [
     dynamoDbService({ engine: engine.endpoint, ...world, onWrite: streams.wake }),
     sqs,
     eventBridge,
     secretsManager,
+    apiGatewayService({ apis: servedApis, ...world }),
   ];
   const faults = openFaults(() => clock.now());
   const front = await startAwsFront({
@@ -205,7 +207,6 @@ export async function startStack(options: {
     }),
   );
 
-  const servedApis: ServedApi[] = [];
   const apis = await step('APIs', async () => {
     const starts = [
       ...describeRestApis({ resources, ...services }).map((model) => (at: number) => serveRestApi(model, at)),
@@ -325,7 +326,7 @@ export async function startStack(options: {
 const endpointVariables = (endpoint: string): Record<string, string> => ({
   AWS_ENDPOINT_URL: endpoint,
   ...Object.fromEntries(
-    ['DYNAMODB', 'EVENTBRIDGE', 'SECRETS_MANAGER', 'SQS'].map((name) => [
+    ['API_GATEWAY', 'APIGATEWAYV2', 'DYNAMODB', 'EVENTBRIDGE', 'SECRETS_MANAGER', 'SQS'].map((name) => [
       `AWS_ENDPOINT_URL_${name}`,
       endpoint,
     ]),

@@ -655,6 +655,8 @@ describe('an answer that API Gateway keeps', () => {
     const { dependencies, lines } = authorizer(facts());
     const readRoutes = async () => clashing;
     await expect(authorize(keptEvent(), { ...dependencies, readRoutes })).rejects.toThrow('could not decide');
-    expect(lines.at(-1)?.['message']).toContain('no IAM policy refuses GET /a/{id}/x and allows GET /a/{id}/y/x');
+    expect(lines.at(-1)?.['message']).toContain(
+      'no IAM policy refuses GET /a/{id}/x and allows GET /a/{id}/y/x',
+    );
   });
 });

@@ -38,6 +38,7 @@ export async function startWorld() {
       REKEY_KEY_PREFIX: 'rk',
       REKEY_EVENT_RETENTION_DAYS: '400',
       REKEY_LOG_SAMPLE_RATE: '0',
+      POWERTOOLS_SERVICE_NAME: 'Rekey',
     },
 
     /** A key that was used before, so that no first use is written. */

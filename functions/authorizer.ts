@@ -1,9 +1,9 @@
-import type { APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
 import { authorize } from '../lib/authorizer.ts';
 import { createDynamoDbCall } from '../lib/dynamodb-http.ts';
 import { eventRetentionDays, keyPrefix, logSampleRate, serviceName, tableName } from '../lib/environment.ts';
 import { createKeyReader } from '../lib/key-reader.ts';
 import { createRouteReader } from '../lib/route-reader.ts';
+import type { AuthorizerEvent } from '../lib/route-request.ts';
 
 const call = createDynamoDbCall();
 const table = tableName();
@@ -19,4 +19,4 @@ const dependencies = {
   log: (line: Record<string, unknown>) => console.log(JSON.stringify(line)),
 };
 
-export const handler = (event: APIGatewayRequestAuthorizerEvent) => authorize(event, dependencies);
+export const handler = (event: AuthorizerEvent) => authorize(event, dependencies);

@@ -1,7 +1,7 @@
 import { App, DefaultStackSynthesizer, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { OrdersStack } from '../examples/orders/orders-stack.ts';
-import { importRekey } from './protected-rest-api.ts';
+import { importRekey } from './rekey-reference.ts';
 import { RekeyStack } from './rekey-stack.ts';
 import { readSettings } from './settings.ts';
 

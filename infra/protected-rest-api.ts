@@ -1,4 +1,4 @@
-import { CustomResource, Duration, Fn, Lazy, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Duration, Lazy, RemovalPolicy, Validations } from 'aws-cdk-lib';
 import {
   AccessLogFormat,
   AuthorizationType,
@@ -10,62 +10,15 @@ import {
   RestApi,
   type Stage,
 } from 'aws-cdk-lib/aws-apigateway';
-import { type IFunction, Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
+import { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { ANY_VALID_KEY, type RouteScopes, routesHash, validateRoutes } from '../lib/routes.ts';
+import { DeclaredRoutes, ROUTES_VARIABLE } from './declared-routes.ts';
 import { gatewayResponses } from './gateway-responses.ts';
+import type { ProtectedApiProps } from './protected-api-props.ts';
+import type { RekeyReference } from './rekey-reference.ts';
+import type { RouteOptions } from './route-access.ts';
 
-/** What a team needs to know of the product's stack. */
-export interface RekeyReference {
-  authorizerFunctionArn: string;
-  registerRoutesFunctionArn: string;
-}
-
-/** The product's stack in the same account and Region, by its outputs. */
-export function importRekey(stackName = 'Rekey'): RekeyReference {
-  return {
-    authorizerFunctionArn: Fn.importValue(`${stackName}-AuthorizerFunctionArn`),
-    registerRoutesFunctionArn: Fn.importValue(`${stackName}-RegisterRoutesFunctionArn`),
-  };
-}
-
-export interface ProtectedRestApiProps {
-  rekey: RekeyReference;
-  description?: string;
-  /** For the whole stage. @default 100 requests a second, in bursts of 200 */
-  throttle?: { requestsPerSecond: number; burst: number };
-  /** Of access logs and execution logs. @default three months */
-  logRetention?: RetentionDays;
-  /** @default RemovalPolicy.RETAIN */
-  logRemoval?: RemovalPolicy;
-}
-
-/**
- * Who may call a route: holders of all these scopes; or, said on purpose, holders of any valid key, whatever its
- * scopes, and everybody.
- */
-export type RouteAccess =
-  | { scopes: string[]; authenticated?: never; public?: never }
-  | { authenticated: true; scopes?: never; public?: never }
-  | { public: true; scopes?: never; authenticated?: never };
-export type RouteOptions = RouteAccess & { handler: IFunction };
-
-/** As the table of routes has it; undefined when the route does not say it in exactly one way. */
-const neededBy = ({
-  scopes,
-  authenticated,
-  public: everybody,
-}: RouteAccess): RouteScopes[string] | undefined => {
-  const ways = [scopes, authenticated, everybody].filter((way) => way !== undefined);
-  if (ways.length !== 1) return undefined;
-  if (authenticated === true) return ANY_VALID_KEY;
-  if (everybody === true) return [];
-  return Array.isArray(scopes) && scopes.length > 0 ? scopes : undefined;
-};
-
-/** The stage's variable that names its table of routes. The authorizer reads it from the request. */
-const ROUTES_VARIABLE = 'rekeyRoutes';
 const STAGE = 'v1';
 
 /**
@@ -108,27 +61,27 @@ export class ProtectedRestApi extends Construct {
   /** With the stage and without a slash at the end. */
   readonly url: string;
   readonly #api: RestApi;
-  readonly #authorizerFunctionArn: string;
-  readonly #routes: RouteScopes = {};
+  readonly #rekey: RekeyReference;
+  readonly #routes: DeclaredRoutes;
 
-  constructor(scope: Construct, id: string, props: ProtectedRestApiProps) {
+  constructor(scope: Construct, id: string, props: ProtectedApiProps) {
     super(scope, id);
-    this.#authorizerFunctionArn = props.rekey.authorizerFunctionArn;
+    this.#rekey = props.rekey;
     const { requestsPerSecond, burst } = props.throttle ?? { requestsPerSecond: 100, burst: 200 };
     const logs = {
       retention: props.logRetention ?? RetentionDays.THREE_MONTHS,
       removalPolicy: props.logRemoval ?? RemovalPolicy.RETAIN,
     };
-    const hash = Lazy.string({ produce: () => routesHash(this.#routes) });
+    const name = this.node.path.replaceAll('/', '-');
 
     this.#api = new RestApi(this, 'Api', {
-      restApiName: this.node.path.replaceAll('/', '-'),
+      restApiName: name,
       description: props.description,
       endpointTypes: [EndpointType.REGIONAL],
       cloudWatchRole: false,
       deployOptions: {
         stageName: STAGE,
-        variables: { [ROUTES_VARIABLE]: hash },
+        variables: { [ROUTES_VARIABLE]: Lazy.string({ produce: () => this.#routes.hash }) },
         tracingEnabled: true,
         throttlingRateLimit: requestsPerSecond,
         throttlingBurstLimit: burst,
@@ -148,23 +101,19 @@ export class ProtectedRestApi extends Construct {
     for (const response of gatewayResponses)
       this.#api.addGatewayResponse(response.type.responseType, response);
 
-    const table = new CustomResource(this, 'Routes', {
-      resourceType: 'Custom::RekeyRoutes',
-      serviceToken: props.rekey.registerRoutesFunctionArn,
-      serviceTimeout: Duration.minutes(2),
-      properties: {
-        RestApiId: this.restApiId,
-        Hash: hash,
-        // One string: CDK leaves out empty lists, which are the public routes.
-        Routes: Lazy.string({ produce: () => JSON.stringify(this.#routes) }),
-      },
+    this.#routes = new DeclaredRoutes(this, 'Routes', {
+      rekey: props.rekey,
+      apiId: this.restApiId,
+      apiName: name,
+      stageName: STAGE,
+      ...(props.scopeDescriptions && { scopeDescriptions: props.scopeDescriptions }),
     });
     // API Gateway makes this group by itself at the first line, and then it is kept for ever.
     const executionLogs = new LogGroup(this, 'ExecutionLogs', {
       logGroupName: `API-Gateway-Execution-Logs_${this.restApiId}/${STAGE}`,
       ...logs,
     });
-    this.stage.node.addDependency(table, executionLogs);
+    this.stage.node.addDependency(this.#routes.registration, executionLogs);
     this.#acknowledge();
   }
 
@@ -172,20 +121,11 @@ export class ProtectedRestApi extends Construct {
    * Adds a route and says who may call it.
    *
    * @param route a method or `ANY`, a space, and a resource path: `GET /orders/{id}`
-   * @throws Error naming the route, when it has not exactly one of scopes, `authenticated: true` and `public: true`,
-   *   or is not well formed
+   * @throws Error naming the route, when it does not say in exactly one way who may call it, or is not well formed
    */
   addRoute(route: string, options: RouteOptions): void {
     const { handler } = options;
-    const needed = neededBy(options);
-    if (needed === undefined) {
-      throw new Error(
-        `Route "${route}" must say who may call it, in one way: scopes: ['orders:read'], authenticated: true for any valid key, or public: true for everybody`,
-      );
-    }
-    if (Object.hasOwn(this.#routes, route)) throw new Error(`Route "${route}" is declared twice`);
-    Object.assign(this.#routes, validateRoutes({ [route]: needed }));
-
+    this.#routes.add(route, options);
     const [method, path] = route.split(' ') as [string, string];
     const added = this.#api.root
       .resourceForPath(path)
@@ -210,9 +150,9 @@ export class ProtectedRestApi extends Construct {
     if (made) return made as RequestAuthorizer;
     return new RequestAuthorizer(this, 'Authorizer', {
       handler: LambdaFunction.fromFunctionAttributes(this, 'AuthorizerFunction', {
-        functionArn: this.#authorizerFunctionArn,
-        // Without this, CDK cannot tell and leaves the permission to invoke it out.
-        sameEnvironment: true,
+        functionArn: this.#rekey.authorizerFunctionArn,
+        // CDK can't tell by the ARN, and without it leaves the permission to invoke the function out.
+        sameEnvironment: !this.#rekey.ofAnotherAccount,
       }),
       // Nothing is cached: the next request after a revocation is refused. CDK's default is five minutes.
       resultsCacheTtl: Duration.seconds(0),

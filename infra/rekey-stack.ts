@@ -24,6 +24,7 @@ import {
   EVENTS_BY_OWNER,
   tableLayout,
 } from '../lib/table-layout.ts';
+import { Attachment } from './attachment.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
 import { Monitoring } from './monitoring.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
@@ -222,13 +223,11 @@ export class RekeyStack extends Stack {
     new CfnOutput(this, 'ManagementApiUrl', { value: api.url });
     new CfnOutput(this, 'CreateAdminKeyFunctionName', { value: createAdminKey.functionName });
     new CfnOutput(this, 'TableName', { value: table.tableName });
-    // What importRekey() looks for: the stacks of protected APIs may be of another repository.
-    for (const [name, value] of Object.entries({
-      AuthorizerFunctionArn: authorizer.functionArn,
-      RegisterRoutesFunctionArn: registerRoutes.functionArn,
-    })) {
-      new CfnOutput(this, name, { value, exportName: `${this.stackName}-${name}` });
-    }
+    new Attachment(this, 'Attachment', {
+      authorizer,
+      registerRoutes,
+      consumerAccounts: settings.consumerAccounts,
+    });
   }
 }
 

@@ -94,6 +94,7 @@ export const RekeySettings = z
         'must be ids of organizations, like o-a1b2c3d4e5',
       ).default([]),
       manageApiGatewayAccount: flag.default(false),
+      consumerAccounts: listOf(/^\d{12}$/, 'must be account ids of 12 digits').default([]),
       allowLoopbackHttpWebhooks: flag.default(false),
     },
     { error: (issue) => (issue.code === 'unrecognized_keys' ? 'is not a property of Rekey' : undefined) },

@@ -1,12 +1,14 @@
-import type { APIGatewayAuthorizerResult, APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
+import type { APIGatewayAuthorizerResult } from 'aws-lambda';
 import { type AccessCode, decideAccess } from './access.ts';
 import { type CredentialProblem, extractKey } from './credentials.ts';
 import { requestOrigin } from './event.ts';
 import { digestOf, parseKey } from './key-format.ts';
 import type { KeyFacts, KeyReader } from './key-reader.ts';
 import { policyFor } from './policy.ts';
+import { compilePolicy } from './policy-compiler.ts';
 import type { RouteReader } from './route-reader.ts';
-import { requiredScopes } from './routes.ts';
+import { type AuthorizerEvent, type RouteRequest, routeRequestOf } from './route-request.ts';
+import { type RouteScopes, requiredScopes } from './routes.ts';
 import { withoutKeys } from './secret-text.ts';
 
 export type Log = (line: Record<string, unknown>) => void;
@@ -25,10 +27,6 @@ export interface AuthorizerDependencies {
   sampled: () => boolean;
 }
 
-/** https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-control-access-using-iam-policies-to-invoke-api.html */
-const METHOD_ARN =
-  /^arn:aws[a-z-]*:execute-api:[a-z0-9-]+:\d{12}:([a-z0-9]{1,32})\/[^/]+\/([A-Z]+)\/.{0,4096}$/s;
-
 /** Printable ASCII without the quote and the backslash: a gateway response's template escapes nothing. */
 const JSON_SAFE = /^[ !#-[\]-~]*$/;
 
@@ -37,36 +35,6 @@ const MOST_FIRST_USES = 3;
 
 const UNDECLARED =
   'This route declares no scopes, so nobody may call it. Declare its scopes, or that it is public, and deploy the API again.';
-
-interface RouteRequest {
-  requestId: string;
-  apiId: string;
-  methodArn: string;
-  method: string;
-  /** As declared: `/orders/{id}`. */
-  resource: string;
-  routesHash: string | undefined;
-}
-
-const routeRequestOf = (event: APIGatewayRequestAuthorizerEvent): RouteRequest => {
-  const { methodArn, httpMethod: method, resource, requestContext, stageVariables } = event;
-  const apiId = requestContext?.apiId;
-  if (event.type !== 'REQUEST' || typeof method !== 'string' || typeof resource !== 'string')
-    throw new TypeError('the event is not that of a REQUEST authorizer of a REST API');
-  const [, arnApi, arnMethod] = (typeof methodArn === 'string' && METHOD_ARN.exec(methodArn)) || [];
-  if (typeof apiId !== 'string' || arnApi !== apiId)
-    throw new TypeError('the method ARN and the API of the event do not agree');
-  // A client may override the method (x-http-method-override): what is judged must be what will be called.
-  if (arnMethod !== method) throw new TypeError('the method ARN and the method of the event do not agree');
-  return {
-    requestId: String(requestContext.requestId),
-    apiId,
-    methodArn,
-    method,
-    resource,
-    routesHash: stageVariables?.['rekeyRoutes'],
-  };
-};
 
 const safe = (context: Record<string, string>): Record<string, string> => {
   for (const [name, value] of Object.entries(context))
@@ -103,16 +71,20 @@ const refusalMetric = (reason: Reason, service: string, now: number): Record<str
   requests_refused: 1,
 });
 
-const allow = (key: KeyFacts, { methodArn }: RouteRequest): APIGatewayAuthorizerResult => ({
-  principalId: key.id,
-  policyDocument: policyFor('Allow', methodArn),
-  context: safe({
+/** What `principalOf` reads in a handler. */
+const contextOf = (key: KeyFacts) =>
+  safe({
     key_id: key.id,
     owner_id: key.owner_id,
     owner_access: key.owner_access,
     environment: key.environment,
     scopes: key.scopes.join(' '),
-  }),
+  });
+
+const allow = (key: KeyFacts, { methodArn }: RouteRequest): APIGatewayAuthorizerResult => ({
+  principalId: key.id,
+  policyDocument: policyFor('Allow', methodArn),
+  context: contextOf(key),
 });
 
 const deny = (
@@ -131,12 +103,38 @@ const deny = (
   },
 });
 
-/** A valid key that may call the route, or the answer that refuses; undefined: not authenticated. */
-type Verdict = { key: KeyFacts } | { refusal: APIGatewayAuthorizerResult | undefined };
+/** A valid key and what it is answered, or the answer that refuses; undefined: not authenticated. */
+type Verdict =
+  | { key: KeyFacts; answer: APIGatewayAuthorizerResult }
+  | { refusal: APIGatewayAuthorizerResult | undefined };
+
+/** Of an answer that is kept, since nobody knows yet which requests it will be for. */
+const LACKS_SCOPE = 'The API key lacks a scope that this route needs.';
+
+const STAGE_ARN = /^arn:[^/]+\/[^/]+(?=\/)/;
+
+/**
+ * What API Gateway keeps and takes for every route of the API: the whole truth about the key. A key that may call
+ * any route at all is in use from now on, whatever becomes of this request: the next ones are not seen here.
+ */
+const cached = (key: KeyFacts, { methodArn }: RouteRequest, routes: RouteScopes): Verdict => {
+  const [stageArn = ''] = STAGE_ARN.exec(methodArn) ?? [];
+  const { policyDocument, clashes } = compilePolicy(routes, key.scopes, stageArn, key.expires_at);
+  if (clashes) throw new Error(clashes[0]?.message);
+  const answer: APIGatewayAuthorizerResult = {
+    principalId: key.id,
+    policyDocument,
+    context: { ...contextOf(key), code: 'insufficient_scope', detail: LACKS_SCOPE, missing_scopes: '' },
+  };
+  const opens = policyDocument.Statement.some(({ Effect }) => Effect === 'Allow');
+  return opens ? { key, answer } : { refusal: answer };
+};
+
+const hasHeader = (headers: RouteRequest['headers'], name: string) =>
+  Object.keys(headers ?? {}).some((spelling) => spelling.toLowerCase() === name);
 
 /** Undefined: not authenticated. */
 const decide = async (
-  event: APIGatewayRequestAuthorizerEvent,
   request: RouteRequest,
   { reader, readRoutes, now, prefix, service, log, sampled }: AuthorizerDependencies,
 ): Promise<APIGatewayAuthorizerResult | undefined> => {
@@ -157,9 +155,11 @@ const decide = async (
     });
   };
 
-  // Never `headers`: of a header that was sent twice it has only the last one.
-  const credential = extractKey(event.multiValueHeaders);
+  const credential = extractKey(request.headers);
   if ('problem' in credential) return refused(credential.problem);
+  // The answer would be kept for the value of a header that this key is not in.
+  if (request.cacheHeader !== undefined && !hasHeader(request.headers, request.cacheHeader))
+    return refused('missing');
   const presented = parseKey(credential.key, prefix);
   if (!presented) return refused('malformed');
   const digest = digestOf(credential.key);
@@ -175,6 +175,11 @@ const decide = async (
     if (!record || code === 'not_found' || code === 'revoked' || code === 'expired') {
       return { refusal: refused(code, presented.id) };
     }
+    const isDenied = !required || code === 'insufficient_scope';
+    if (request.cacheHeader !== undefined) {
+      if (isDenied) refused(required ? 'insufficient_scope' : 'route_not_declared', presented.id);
+      return cached(record, request, routes ?? {});
+    }
     if (!required) {
       refused('route_not_declared', presented.id);
       return { refusal: deny(record, request, 'route_not_declared', UNDECLARED) };
@@ -184,38 +189,49 @@ const decide = async (
       const detail = `Use an API key that has ${missing_scopes.join(', ')}.`;
       return { refusal: deny(record, request, code, detail, missing_scopes) };
     }
-    return { key: record };
+    return { key: record, answer: allow(record, request) };
   };
 
   let verdict = judge(key);
   for (let tries = 1; 'key' in verdict && verdict.key.first_used_at === null; tries++) {
     if (tries > MOST_FIRST_USES) throw new Error('the first use could not be written');
     // Awaited: until this is written, a retry of the request that made the key may still replace its secret.
-    const origin = requestOrigin(verdict.key.id, now(), event.requestContext);
+    const origin = requestOrigin(verdict.key.id, now(), request.origin);
     if (await reader.markFirstUse(verdict.key.id, digest, origin)) break;
     verdict = judge(await reader.getKey(verdict.key.id));
   }
-  return 'refusal' in verdict ? verdict.refusal : allow(verdict.key, request);
+  return 'refusal' in verdict ? verdict.refusal : verdict.answer;
 };
 
+/** What makes an HTTP API answer 401. */
+export interface NotAuthenticated {
+  errorMessage: 'Unauthorized';
+}
+
 /**
- * Decides one request to a protected REST API (a REQUEST authorizer, without caching).
+ * Decides one request to a protected REST or HTTP API, or to the `$connect` of a WebSocket API (a REQUEST authorizer).
  *
  * A key that is missing, malformed, unknown, revoked or expired is not told apart: all are 401. A valid key that
  * lacks a scope, or a route that declares none, is a Deny whose context says why: `code`, `detail`,
  * `missing_scopes`, ready to be put into a gateway response. An Allow is for exactly this request; its context is
- * what `principalOf` reads. Whatever goes wrong is logged with the request's id, and refused.
+ * what `principalOf` reads. Where the stage says that answers are kept (`rekeyCacheHeader`), a valid key is answered
+ * one policy for the whole API instead (docs/policies.md). Whatever goes wrong is logged with the request's id, and
+ * refused.
  *
- * @throws Error `Unauthorized`, which API Gateway answers with 401. Any other error is its 500
+ * @returns a policy; for an HTTP API also what it answers 401 to
+ * @throws Error `Unauthorized`, which the other APIs answer with 401. Any other error is API Gateway's 500
  *   (AUTHORIZER_FAILURE), so it is refused too.
  */
 export async function authorize(
-  event: APIGatewayRequestAuthorizerEvent,
+  event: AuthorizerEvent,
   dependencies: AuthorizerDependencies,
-): Promise<APIGatewayAuthorizerResult> {
+): Promise<APIGatewayAuthorizerResult | NotAuthenticated> {
   let result: APIGatewayAuthorizerResult | undefined;
+  let kind: RouteRequest['kind'] | undefined;
   try {
-    result = await decide(event, routeRequestOf(event), dependencies);
+    const request = routeRequestOf(event);
+    kind = request.kind;
+    result = await decide(request, dependencies);
   } catch (error) {
     const { name, message, code } = error as Error & { code?: unknown };
     dependencies.log(refusalMetric('error', dependencies.service, dependencies.now()));
@@ -231,7 +247,8 @@ export async function authorize(
     });
     throw new Error('The authorizer could not decide');
   }
-  // The one text that API Gateway takes for a 401.
-  if (!result) throw new Error('Unauthorized');
-  return result;
+  if (result) return result;
+  // The one text that API Gateway takes for a 401. An HTTP API wants it returned: thrown, it is a 500 there.
+  if (kind === 'http') return { errorMessage: 'Unauthorized' };
+  throw new Error('Unauthorized');
 }

@@ -4,7 +4,7 @@ import { isAnyOf, isRequirement, normalizeScopes, type Wanted } from './scope.ts
 /**
  * The scopes each route needs, all of them: `{ 'GET /orders/{id}': ['orders:read'] }`. The method may be `ANY`;
  * an empty list is a route declared public. A list of lists has alternatives: holding one of them whole is enough,
- * so `[[]]` is a route for any valid key.
+ * so `[[]]` is a route for any valid key. Of a WebSocket API the routes are `$connect`, `$default` and message keys.
  */
 export type RouteScopes = Record<string, string[] | string[][]>;
 
@@ -18,6 +18,8 @@ const MOST_ALTERNATIVES = 20;
 const LARGEST_TABLE = 200_000;
 
 const ROUTE = /^(?:ANY|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT) (\/[!-~]{0,511})$/;
+/** What a WebSocket API has routes for: opening, and messages by their key. It is known by its `$connect`. */
+const WEB_SOCKET_ROUTE = /^(?:\$connect|\$default|[A-Za-z0-9][A-Za-z0-9_-]{0,127})$/;
 /** What API Gateway allows in a part of a resource path: `a-zA-Z0-9._-:`, or one variable. */
 const SEGMENT = /^(?:[A-Za-z0-9._:-]+|\{[A-Za-z0-9._-]+\})$/;
 const GREEDY_SEGMENT = /^\{[A-Za-z0-9._-]+\+\}$/;
@@ -49,12 +51,15 @@ export function validateRoutes(routes: unknown): RouteScopes {
   if (entries.length > MOST_ROUTES)
     throw new Error(`There are ${entries.length} routes; ${MOST_ROUTES} is the limit`);
 
+  const isWebSocket = Object.hasOwn(routes, '$connect');
   for (const [route, scopes] of entries) {
     const name = JSON.stringify(route.slice(0, 200));
     const path = ROUTE.exec(route)?.[1];
-    if (path === undefined || !isResource(path)) {
+    if (isWebSocket ? !WEB_SOCKET_ROUTE.test(route) : path === undefined || !isResource(path)) {
       throw new Error(
-        `Route ${name} must look like GET /orders/{id}: a method or ANY, a space, a resource path`,
+        isWebSocket
+          ? `Route ${name} must be $connect, $default or what a message names, like subscribe: this is a WebSocket API`
+          : `Route ${name} must look like GET /orders/{id}: a method or ANY, a space, a resource path`,
       );
     }
     if (!Array.isArray(scopes)) throw new Error(`Route ${name} must have a list of scopes`);
@@ -99,7 +104,8 @@ export function routesHash(routes: RouteScopes): string {
 /**
  * What a request needs: what its method says, or what `ANY` says.
  *
- * @param resourcePath as declared (`/orders/{id}`), not the path of the request
+ * @param method of a WebSocket API: its route, `$connect`
+ * @param resourcePath as declared (`/orders/{id}`), not the path of the request; empty for a WebSocket API
  * @returns undefined for a route that was never declared, which is to be refused
  */
 export function requiredScopes(
@@ -107,7 +113,8 @@ export function requiredScopes(
   method: string,
   resourcePath: string,
 ): string[] | string[][] | undefined {
-  for (const route of [`${method} ${resourcePath}`, `ANY ${resourcePath}`]) {
+  const candidates = resourcePath === '' ? [method] : [`${method} ${resourcePath}`, `ANY ${resourcePath}`];
+  for (const route of candidates) {
     if (Object.hasOwn(routes, route)) return Array.isArray(routes[route]) ? routes[route] : undefined;
   }
   return undefined;

@@ -36,6 +36,12 @@ const mayBeAbsent = new Set(
     'aws:PrincipalOrgPaths',
     'aws:PrincipalArn',
     'aws:PrincipalAccount',
+    // Of a secret that rotates, and of what a request says of a secret.
+    'secretsmanager:resource/AllowRotationLambdaArn',
+    'secretsmanager:SecretId',
+    'secretsmanager:VersionId',
+    'secretsmanager:VersionStage',
+    'secretsmanager:Name',
     'dynamodb:Attributes',
     'dynamodb:EnclosingOperation',
     'dynamodb:LeadingKeys',
@@ -194,10 +200,12 @@ async function simulate(
 }
 
 /**
- * The root of an API ("…/v1/GET/") and the route of a WebSocket API ("…/v1/$connect") are ARNs to API Gateway, but the
- * simulator's table of resource types wants method and path, with a character after the last slash.
+ * What the simulator's table of resource types lacks, as what it has of the same form. The root of an API
+ * ("…/v1/GET/") and the route of a WebSocket API ("…/v1/$connect") are ARNs to API Gateway, but the table wants method
+ * and path, with a character after the last slash; and of the control plane it has the REST APIs only.
  */
 function knownResource(action: string, resource: string): string {
+  if (action.toLowerCase().startsWith('apigateway:')) return resource.replace('::/apis/', '::/restapis/');
   if (action.toLowerCase() !== 'execute-api:invoke') return resource;
   if (/\/\$?[\w-]+$/.test(resource) && resource.split('/').length === 3) return `${resource}/x`;
   return resource.endsWith('/') ? `${resource}x` : resource;

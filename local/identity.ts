@@ -91,6 +91,13 @@ export function identityOf(
       const name = named('LogGroupName', 512);
       return { ref: name, attributes: { Arn: arn('logs', `log-group:${name}:*`) } };
     }
+    case 'AWS::SSM::Parameter': {
+      const name = named('Name', 2048);
+      return {
+        ref: name,
+        attributes: { Type: String(properties['Type']), Value: String(properties['Value']) },
+      };
+    }
     case 'AWS::CloudWatch::Alarm': {
       const name = named('AlarmName', 255);
       return { ref: name, attributes: { Arn: arn('cloudwatch', `alarm:${name}`) } };
@@ -147,6 +154,7 @@ export function identityOf(
     case 'AWS::Lambda::Permission':
     case 'AWS::SQS::QueuePolicy':
     case 'AWS::SecretsManager::ResourcePolicy':
+    case 'AWS::SecretsManager::RotationSchedule':
     case 'AWS::Events::EventBusPolicy':
     case 'AWS::CDK::Metadata':
       return {

@@ -122,9 +122,10 @@ export function createResolver(options: {
     if (value === undefined)
       throw new UnresolvedValue(place, `the parameter ${name} has neither a value nor a default`);
     if (Type.startsWith('AWS::SSM::Parameter::Value<')) {
-      // There is no Parameter Store here. The bootstrap stack's version is the one that every CDK template asks for.
+      // The bootstrap stack's version is the one that every CDK template asks for.
       if (/^\/cdk-bootstrap\/[^/]+\/version$/.test(String(value))) return '30';
-      throw new UnresolvedValue(place, `the parameter ${name} wants ${value} of the SSM Parameter Store`);
+      const stored = storedParameter(String(value), place);
+      return text(resolve(stored.stack, stored.value, stored.place), place);
     }
     if (Type === 'CommaDelimitedList' || Type.startsWith('List<'))
       return String(value)
@@ -174,6 +175,21 @@ export function createResolver(options: {
       }
     }
     throw new UnresolvedValue(place, `no stack exports ${name}`);
+  };
+  /** The value, unresolved, of a parameter that one of the stacks puts into the SSM Parameter Store. */
+  const storedParameter = (
+    name: string,
+    place: string,
+  ): { stack: AssemblyStack; value: Json; place: string } => {
+    for (const stack of stacks.values()) {
+      for (const [logicalId, { Type, Properties = {} }] of Object.entries(stack.template.Resources)) {
+        const at = `${stack.name}/${logicalId}`;
+        if (Type !== 'AWS::SSM::Parameter' || !isIncluded({ stack: stack.name, logicalId })) continue;
+        if (resolve(stack, Properties['Name'], at) === name)
+          return { stack, value: Properties['Value'], place: at };
+      }
+    }
+    throw new UnresolvedValue(place, `no stack puts ${name} into the SSM Parameter Store`);
   };
   const stackOutput = (
     from: AssemblyStack,
@@ -336,9 +352,18 @@ export function createResolver(options: {
     const intrinsic = intrinsicOf(value, place);
     const operand = intrinsic && value[intrinsic];
     switch (intrinsic) {
-      case 'Ref':
-        add(text(operand, place));
+      case 'Ref': {
+        const name = text(operand, place);
+        const { Type, Default } = stack.template.Parameters[name] ?? {};
+        if (
+          Type?.startsWith('AWS::SSM::Parameter::Value<') &&
+          !String(Default).startsWith('/cdk-bootstrap/')
+        ) {
+          const stored = storedParameter(String(Default), place);
+          collect(stored.stack, stored.value, stored.place, into);
+        } else add(name);
         return;
+      }
       case 'Fn::GetAtt':
         add(attributeName(operand, place)[0]);
         return;

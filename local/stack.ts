@@ -1,7 +1,7 @@
 import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
-import { describeRestApis, type ServedApi, serveRestApi } from './api-gateway/index.ts';
+import { apiGatewayService, describeRestApis, type ServedApi, serveRestApi } from './api-gateway/index.ts';
 import { describeApis, serveApi } from './api-gateway-v2/index.ts';
 import { type AssemblyStack, readAssembly } from './assembly.ts';
 import { type AwsService, startAwsFront } from './aws-front.ts';
@@ -139,13 +139,21 @@ export async function startStack(options: {
     log: logFile('eventbridge.log'),
   });
   running.defer(() => eventBridge.stop());
-  const secretsManager = startSecretsManager({ resources, stateDir, fresh, clock });
+  const secretsManager = startSecretsManager({
+    ...{ resources, stateDir, fresh, clock, ...world },
+    mayInvoke: (functionArn, secretArn) => lambda.mayInvoke(functionArn, secretArn),
+    invoke: (functionArn, payload) => lambda.invoke(functionArn, payload),
+    log: logFile('secrets-manager.log'),
+  });
+  running.defer(() => secretsManager.stop());
   const streams = openStreams({ engine: engine.endpoint, clock, ...world });
+  const servedApis: ServedApi[] = [];
   const awsServices: AwsService[] = [
     dynamoDbService({ engine: engine.endpoint, ...world, onWrite: streams.wake }),
     sqs,
     eventBridge,
     secretsManager,
+    apiGatewayService({ apis: servedApis, ...world }),
   ];
   const faults = openFaults(() => clock.now());
   const front = await startAwsFront({
@@ -188,6 +196,7 @@ export async function startStack(options: {
     deploy(stacks, { ...world, aws: front.endpoint }, resources, async (resource, definition) => {
       if (resource.type === 'AWS::SQS::Queue') sqs.add(resource);
       if (resource.type === 'AWS::SecretsManager::Secret') secretsManager.add(resource);
+      if (resource.type === 'AWS::SecretsManager::RotationSchedule') secretsManager.addRotation(resource);
       if (resource.type === 'AWS::Lambda::Function') lambda.add(resource, assetsOf(stacks, resource.stack));
       if (!isCustomResource(resource.type)) return undefined;
       return customResources.apply({
@@ -198,7 +207,6 @@ export async function startStack(options: {
     }),
   );
 
-  const servedApis: ServedApi[] = [];
   const apis = await step('APIs', async () => {
     const starts = [
       ...describeRestApis({ resources, ...services }).map((model) => (at: number) => serveRestApi(model, at)),
@@ -228,6 +236,7 @@ export async function startStack(options: {
   running.defer(() => asynchronous.stop());
   asynchronous.start();
   eventBridge.start();
+  secretsManager.start();
   const eventSources = await step('event sources', () =>
     startEventSources({
       resources,
@@ -317,7 +326,7 @@ export async function startStack(options: {
 const endpointVariables = (endpoint: string): Record<string, string> => ({
   AWS_ENDPOINT_URL: endpoint,
   ...Object.fromEntries(
-    ['DYNAMODB', 'EVENTBRIDGE', 'SECRETS_MANAGER', 'SQS'].map((name) => [
+    ['API_GATEWAY', 'APIGATEWAYV2', 'DYNAMODB', 'EVENTBRIDGE', 'SECRETS_MANAGER', 'SQS'].map((name) => [
       `AWS_ENDPOINT_URL_${name}`,
       endpoint,
     ]),

@@ -22,6 +22,16 @@ const withoutEffect: Supported = {
       Tags: label,
     },
   },
+  'AWS::SSM::Parameter': {
+    properties: {
+      Name: 'used',
+      Type: 'used',
+      Value: 'used',
+      Description: label,
+      Tier: { noEffect: 'a parameter here has no size limit and no price' },
+      Tags: label,
+    },
+  },
   'AWS::CloudWatch::Alarm': { properties: { AlarmName: 'used', '*': noCloudWatch } },
   'AWS::CloudWatch::Dashboard': { properties: { DashboardName: 'used', DashboardBody: noCloudWatch } },
 };

@@ -2,7 +2,8 @@ import { fileURLToPath } from 'node:url';
 import { CfnOutput, RemovalPolicy, Stack, type StackProps } from 'aws-cdk-lib';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
-import { ProtectedRestApi, type RekeyReference } from '../../infra/protected-rest-api.ts';
+import { ProtectedRestApi } from '../../infra/protected-rest-api.ts';
+import type { RekeyReference } from '../../infra/rekey-reference.ts';
 import { TypeScriptFunction } from '../../infra/typescript-function.ts';
 
 export interface OrdersStackProps extends StackProps {

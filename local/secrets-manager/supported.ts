@@ -23,6 +23,16 @@ export const supported: Supported = {
       Tags: label,
     },
   },
+  'AWS::SecretsManager::RotationSchedule': {
+    properties: {
+      SecretId: 'used',
+      RotationLambdaARN: 'used',
+      RotateImmediatelyOnUpdate: 'used',
+      'RotationRules.AutomaticallyAfterDays': 'used',
+      'RotationRules.ScheduleExpression': 'used',
+      'RotationRules.Duration': { noEffect: 'a rotation begins when its window does' },
+    },
+  },
   'AWS::SecretsManager::ResourcePolicy': {
     properties: {
       SecretId: 'used',

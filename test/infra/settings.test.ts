@@ -20,6 +20,7 @@ describe("the properties of the product's stack", () => {
       sweepIntervalMinutes: 60,
       logSampleRate: 0.1,
       manageApiGatewayAccount: false,
+      consumerAccounts: [],
       allowLoopbackHttpWebhooks: false,
     });
   });

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { App } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { OrdersStack } from '../../examples/orders/orders-stack.ts';
-import { importRekey } from '../../infra/protected-rest-api.ts';
+import { importRekey } from '../../infra/rekey-reference.ts';
 import { RekeyStack } from '../../infra/rekey-stack.ts';
 import { RekeySettings } from '../../infra/settings.ts';
 

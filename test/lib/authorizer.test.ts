@@ -5,7 +5,7 @@ import { DynamoDbFailure } from '../../lib/dynamodb-http.ts';
 import { mintKey, newKeyId } from '../../lib/key-format.ts';
 import type { KeyFacts } from '../../lib/key-reader.ts';
 import { type RouteScopes, routesHash } from '../../lib/routes.ts';
-import { API_ID, authorizerEvent } from './authorizer-event.ts';
+import { API_ID, authorizerEvent, connectEvent, httpAuthorizerEvent } from './authorizer-event.ts';
 
 const NOW = Date.parse('2026-11-24T12:00:00.000Z');
 const ROUTES: RouteScopes = {
@@ -37,6 +37,12 @@ const facts = (changes: Partial<KeyFacts> = {}): KeyFacts => ({
   digest: minted.digest,
   ...changes,
 });
+
+/** A REST API gets a policy or an error, and nothing else. */
+const policyOf = (answer: Awaited<ReturnType<typeof authorize>>) => {
+  if (!('policyDocument' in answer)) throw new Error('not a policy');
+  return answer;
+};
 
 /** A table with the given states of the one key, each read once; the last one stays. */
 const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
@@ -72,10 +78,12 @@ const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
     firstUseIsRefused: () => {
       noted = false;
     },
-    ask: (request: Parameters<typeof authorizerEvent>[0] = {}) =>
-      authorize(
-        authorizerEvent({ headers: { 'X-Api-Key': [KEY] }, routesHash: HASH, ...request }),
-        dependencies,
+    ask: async (request: Parameters<typeof authorizerEvent>[0] = {}) =>
+      policyOf(
+        await authorize(
+          authorizerEvent({ headers: { 'X-Api-Key': [KEY] }, routesHash: HASH, ...request }),
+          dependencies,
+        ),
       ),
   };
 };
@@ -450,6 +458,91 @@ describe('anything unexpected', () => {
   });
 });
 
+describe('an HTTP API', () => {
+  const ask = (
+    request: Parameters<typeof httpAuthorizerEvent>[0] = {},
+    ...states: (KeyFacts | undefined | Error)[]
+  ) =>
+    authorize(
+      httpAuthorizerEvent({ headers: { 'x-api-key': KEY }, routesHash: HASH, ...request }),
+      authorizer(...(states.length > 0 ? states : [facts()])).dependencies,
+    );
+
+  it('gets a policy for the very route', async () => {
+    expect(await ask()).toMatchObject({
+      principalId: id,
+      policyDocument: {
+        Statement: [
+          {
+            Effect: 'Allow',
+            Resource: `arn:aws:execute-api:us-east-1:000000000000:${API_ID}/$default/GET/orders`,
+          },
+        ],
+      },
+      context: { key_id: id, scopes: 'orders:read' },
+    });
+  });
+
+  it.each([
+    ['a scope is missing', { route: 'POST /orders', method: 'POST' }],
+    ['the route is not declared', { route: 'GET /other' }],
+    ['only $default took the request', { route: '$default' }],
+    ['ANY was declared and the table has methods', { route: 'ANY /orders' }],
+    ['the stage names no routes', { routesHash: 'x' }],
+  ])('gets a Deny when %s', async (_, request) => {
+    expect(await ask(request)).toMatchObject({ policyDocument: { Statement: [{ Effect: 'Deny' }] } });
+  });
+
+  it.each([
+    ['comes twice, joined by a comma', { headers: { 'x-api-key': `${KEY},${KEY}` } }],
+    ['comes twice, and a blank was put in', { headers: { 'x-api-key': `${KEY}, other` } }],
+    [
+      'differs in the two headers',
+      { headers: { 'x-api-key': KEY, authorization: `Bearer ${other.key.reveal()}` } },
+    ],
+    ['is missing', { headers: {} }],
+    ['is malformed', { headers: { 'x-api-key': 'rk_live_x' } }],
+  ])('gets a returned Unauthorized when the key %s', async (_, request) => {
+    expect(await ask(request)).toEqual({ errorMessage: 'Unauthorized' });
+  });
+
+  it('gets a returned Unauthorized for a revoked key, and an error when the table fails', async () => {
+    expect(await ask({}, facts({ revoked_at: '2026-11-24T11:00:00.000Z' }))).toEqual({
+      errorMessage: 'Unauthorized',
+    });
+    await expect(ask({}, new DynamoDbFailure('Timeout', 'no answer'))).rejects.toThrow('could not decide');
+  });
+});
+
+describe('the $connect of a WebSocket API', () => {
+  const routes: RouteScopes = { $connect: ['shipments:read'], track: ['shipments:read'] };
+  const ask = (scopes: string[], headers: Record<string, string[]> = { 'x-api-key': [KEY] }) => {
+    const { dependencies } = authorizer(facts({ scopes }));
+    return authorize(connectEvent({ headers, routesHash: routesHash(routes) }), {
+      ...dependencies,
+      readRoutes: async () => routes,
+    });
+  };
+
+  it('gets a policy by the scopes of $connect', async () => {
+    expect(await ask(['shipments:*'])).toMatchObject({
+      policyDocument: {
+        Statement: [
+          {
+            Effect: 'Allow',
+            Resource: `arn:aws:execute-api:us-east-1:000000000000:${API_ID}/v1/$connect`,
+          },
+        ],
+      },
+    });
+    expect(await ask(['orders:read'])).toMatchObject({ policyDocument: { Statement: [{ Effect: 'Deny' }] } });
+  });
+
+  it('is refused by the error that it takes for a 401', async () => {
+    await expect(ask(['shipments:*'], { 'x-api-key': [KEY, KEY] })).rejects.toThrow(/^Unauthorized$/);
+  });
+});
+
 describe('refusals', () => {
   it('are counted by reason in the embedded metric format, whatever part of them is logged', async () => {
     const a = authorizer(facts({ revoked_at: '2026-11-24T11:00:00.000Z' }));
@@ -478,5 +571,92 @@ describe('refusals', () => {
     const a = authorizer(facts());
     await a.ask();
     expect([...a.lines, ...a.metrics]).toEqual([]);
+  });
+});
+
+describe('an answer that API Gateway keeps', () => {
+  const keptEvent = (over: Parameters<typeof authorizerEvent>[0] = {}, header = 'x-api-key') => {
+    const event = authorizerEvent({ headers: { 'x-api-key': [KEY] }, routesHash: HASH, ...over });
+    Object.assign(event.stageVariables ?? {}, { rekeyCacheHeader: header });
+    return event;
+  };
+  const arn = (rest: string) => `arn:aws:execute-api:us-east-1:000000000000:${API_ID}/v1/${rest}`;
+
+  it('is the whole truth about the key, the same for every route', async () => {
+    const { dependencies } = authorizer(facts());
+    const first = policyOf(await authorize(keptEvent({ resource: '/orders' }), dependencies));
+    const second = policyOf(
+      await authorize(keptEvent({ method: 'POST', resource: '/orders' }), dependencies),
+    );
+    expect(second).toEqual(first);
+    expect(first.policyDocument.Statement).toEqual([
+      {
+        Effect: 'Allow',
+        Action: 'execute-api:Invoke',
+        Resource: expect.arrayContaining([arn('GET/orders'), arn('GET/orders/*'), arn('GET/whoami')]),
+        Condition: { DateLessThan: { 'aws:CurrentTime': '2026-12-24T12:00:00Z' } },
+      },
+      { Effect: 'Deny', Action: 'execute-api:Invoke', Resource: [arn('GET/orders/*/?*')] },
+    ]);
+    expect(first.context).toMatchObject({
+      key_id: facts().id,
+      code: 'insufficient_scope',
+      missing_scopes: '',
+    });
+  });
+
+  it('notes the first use though this request is refused, since the next ones are not seen', async () => {
+    const unused = authorizer(facts({ first_used_at: null }));
+    await authorize(keptEvent({ method: 'POST', resource: '/orders' }), unused.dependencies);
+    expect(unused.calls.join()).toContain('markFirstUse');
+
+    const opensNothing = authorizer(facts({ first_used_at: null, scopes: ['users:read'] }));
+    await authorize(
+      { ...keptEvent({ resource: '/orders' }), stageVariables: { rekeyCacheHeader: 'x-api-key' } },
+      opensNothing.dependencies,
+    );
+    expect(opensNothing.calls).toEqual(['getKey']);
+  });
+
+  it('refuses everything of an API whose routes are not known', async () => {
+    const { dependencies } = authorizer(facts({ scopes: ['*:*'] }));
+    const event = { ...keptEvent(), stageVariables: { rekeyCacheHeader: 'x-api-key' } };
+    const { policyDocument } = policyOf(await authorize(event, dependencies));
+    expect(policyDocument.Statement).toEqual([
+      { Effect: 'Deny', Action: 'execute-api:Invoke', Resource: [arn('*')] },
+    ]);
+  });
+
+  it('is given only for the header by which it is kept', async () => {
+    const { dependencies, calls } = authorizer(facts());
+    await expect(authorize(keptEvent({}, 'authorization'), dependencies)).rejects.toThrow('Unauthorized');
+    const bearer = { headers: { authorization: [`Bearer ${KEY}`] } };
+    await expect(authorize(keptEvent(bearer), dependencies)).rejects.toThrow('Unauthorized');
+    await expect(authorize(keptEvent({}, 'cookie'), dependencies)).rejects.toThrow('Unauthorized');
+    expect(calls).toEqual([]);
+  });
+
+  it('is none for a key that is revoked or expired', async () => {
+    for (const change of [
+      { revoked_at: '2026-11-24T11:00:00.000Z' },
+      { expires_at: '2026-11-24T12:00:00.000Z' },
+    ])
+      await expect(authorize(keptEvent(), authorizer(facts(change)).dependencies)).rejects.toThrow(
+        'Unauthorized',
+      );
+  });
+
+  it('is refused where no policy is exact: such an API is not attached with caching', async () => {
+    const clashing: RouteScopes = {
+      'GET /a/{id}': ['orders:read'],
+      'GET /a/{id}/x': ['orders:write'],
+      'GET /a/{id}/y/x': ['orders:read'],
+    };
+    const { dependencies, lines } = authorizer(facts());
+    const readRoutes = async () => clashing;
+    await expect(authorize(keptEvent(), { ...dependencies, readRoutes })).rejects.toThrow('could not decide');
+    expect(lines.at(-1)?.['message']).toContain(
+      'no IAM policy refuses GET /a/{id}/x and allows GET /a/{id}/y/x',
+    );
   });
 });

@@ -187,3 +187,24 @@ describe('declared routes', () => {
     expect(() => validateRoutes(odd)).toThrow('must be an object');
   });
 });
+
+describe('the routes of a WebSocket API', () => {
+  const routes = { $connect: ['shipments:read'], $default: ['shipments:read'], track: ['shipments:write'] };
+
+  it('are $connect, $default and message keys', () => {
+    expect(validateRoutes(routes)).toBe(routes);
+    expect(requiredScopes(routes, '$connect', '')).toEqual(['shipments:read']);
+    expect(requiredScopes(routes, '$disconnect', '')).toBeUndefined();
+  });
+
+  it.each(['GET /orders', 'ANY /', '$disconnect', '$other', '-x', 'a b', ''])(
+    'are not mixed with others: %j',
+    (route) => {
+      expect(() => validateRoutes({ ...routes, [route]: ['a:b'] })).toThrow('WebSocket');
+    },
+  );
+
+  it('are known by $connect', () => {
+    expect(() => validateRoutes({ track: ['a:b'] })).toThrow('must look like GET /orders/{id}');
+  });
+});

@@ -7,6 +7,7 @@ import { openClock } from '../../local/clock.ts';
 import type { DeployedResource } from '../../local/resource.ts';
 import { startSecretsManager } from '../../local/secrets-manager/index.ts';
 import { randomPassword } from '../../local/secrets-manager/password.ts';
+import { world } from './fixtures/assembly.ts';
 
 const ARN = 'arn:aws:secretsmanager:us-east-1:000000000000:secret:Shop-Root-abc123';
 const policy = { Version: '2012-10-17', Statement: [] };
@@ -33,6 +34,10 @@ const open = (fresh = false) => {
     stateDir,
     fresh,
     clock: openClock({ stateDir, fresh: false }),
+    ...world,
+    mayInvoke: () => true,
+    invoke: async () => ({ payload: null }),
+    log: () => undefined,
   });
   const call = (operation: string, input: Json) =>
     manager.handle({ service: 'secretsmanager', operation, input } as AwsCall) as Promise<Json>;
@@ -90,7 +95,9 @@ describe('a secret of a template', () => {
         resourcePolicy: policy,
       },
     ]);
-    expect(manager.questions({ operation: 'DeleteSecret', input } as unknown as AwsCall)).toBeUndefined();
+    expect(
+      manager.questions({ operation: 'ReplicateSecretToRegions', input } as unknown as AwsCall),
+    ).toBeUndefined();
   });
 });
 

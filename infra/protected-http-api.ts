@@ -1,0 +1,155 @@
+import { RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { CfnApi, CfnAuthorizer, CfnIntegration, CfnRoute, CfnStage } from 'aws-cdk-lib/aws-apigatewayv2';
+import { ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { CfnPermission } from 'aws-cdk-lib/aws-lambda';
+import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { Construct } from 'constructs';
+import { DeclaredRoutes, ROUTES_VARIABLE } from './declared-routes.ts';
+import type { ProtectedApiProps } from './protected-api-props.ts';
+import type { RekeyReference } from './rekey-reference.ts';
+import type { RouteOptions } from './route-access.ts';
+
+const STAGE = '$default';
+
+/** As that of the REST API: nothing in it that the caller chose freely. */
+const ACCESS_LOG = {
+  time: '$context.requestTime',
+  request_id: '$context.requestId',
+  method: '$context.httpMethod',
+  route: '$context.routeKey',
+  status: '$context.status',
+  source_ip: '$context.identity.sourceIp',
+  key_id: '$context.authorizer.key_id',
+  owner_id: '$context.authorizer.owner_id',
+  refused: '$context.authorizer.code',
+  error: '$context.error.responseType',
+  latency_ms: '$context.responseLatency',
+};
+
+/**
+ * An HTTP API (payload format 2.0) of which every route needs scopes, or is open on purpose.
+ *
+ * ```ts
+ * const api = new ProtectedHttpApi(this, 'Api', { rekey: importRekey() });
+ * api.addRoute('GET /shipments', { scopes: ['shipments:read'], handler: listShipments });
+ * api.addRoute('GET /health', { public: true, handler: health });
+ * ```
+ *
+ * HTTP APIs have no gateway responses: what they refuse is `{"message":"Unauthorized"}` or `{"message":"Forbidden"}`,
+ * and can't say which scope is missing. A route that shall say it declares `authenticated: true` and leaves the scopes to
+ * `requiresScope` in its handler (docs/attach.md). The authorizer answers IAM policies, never simple responses.
+ */
+export class ProtectedHttpApi extends Construct {
+  readonly apiId: string;
+  readonly stage: CfnStage;
+  /** Without a slash at the end. */
+  readonly url: string;
+  readonly #routes: DeclaredRoutes;
+  readonly #rekey: RekeyReference;
+
+  constructor(scope: Construct, id: string, props: ProtectedApiProps) {
+    super(scope, id);
+    const { requestsPerSecond, burst } = props.throttle ?? { requestsPerSecond: 100, burst: 200 };
+    const { region, urlSuffix } = Stack.of(this);
+    const name = this.node.path.replaceAll('/', '-');
+    this.#rekey = props.rekey;
+
+    const api = new CfnApi(this, 'Api', { name, protocolType: 'HTTP', description: props.description });
+    this.apiId = api.ref;
+    this.url = `https://${this.apiId}.execute-api.${region}.${urlSuffix}`;
+    this.#routes = new DeclaredRoutes(this, 'Routes', {
+      rekey: props.rekey,
+      apiId: this.apiId,
+      apiName: name,
+      stageName: STAGE,
+      ...(props.scopeDescriptions && { scopeDescriptions: props.scopeDescriptions }),
+    });
+    const logs = new LogGroup(this, 'AccessLogs', {
+      retention: props.logRetention ?? RetentionDays.THREE_MONTHS,
+      removalPolicy: props.logRemoval ?? RemovalPolicy.RETAIN,
+    });
+    this.stage = new CfnStage(this, 'Stage', {
+      apiId: this.apiId,
+      stageName: STAGE,
+      // A route that is deployed before the stage names its scopes is refused meanwhile.
+      autoDeploy: true,
+      stageVariables: { [ROUTES_VARIABLE]: this.#routes.hash },
+      accessLogSettings: { destinationArn: logs.logGroupArn, format: JSON.stringify(ACCESS_LOG) },
+      defaultRouteSettings: { throttlingRateLimit: requestsPerSecond, throttlingBurstLimit: burst },
+    });
+    this.stage.node.addDependency(this.#routes.registration);
+  }
+
+  /**
+   * Adds a route and says who may call it.
+   *
+   * @param route a method or `ANY`, a space, and a path: `GET /shipments/{id}`
+   * @throws Error naming the route, when it does not say in exactly one way who may call it, or is not well formed
+   */
+  addRoute(route: string, options: RouteOptions): void {
+    this.#routes.add(route, options);
+    const { handler } = options;
+    const integration = new CfnIntegration(this, `${route} Integration`, {
+      apiId: this.apiId,
+      integrationType: 'AWS_PROXY',
+      integrationUri: handler.functionArn,
+      payloadFormatVersion: '2.0',
+    });
+    const [method, path] = route.split(' ') as [string, string];
+    handler.addPermission(`${this.node.path} ${route}`, {
+      scope: this,
+      principal: new ServicePrincipal('apigateway.amazonaws.com'),
+      sourceArn: this.#arn(
+        `${STAGE}/${method === 'ANY' ? '*' : method}${path.replaceAll(/\{[^}]+\}/g, '*')}`,
+      ),
+    });
+    const added = new CfnRoute(this, route, {
+      apiId: this.apiId,
+      routeKey: route,
+      target: `integrations/${integration.ref}`,
+      ...(options.public
+        ? { authorizationType: 'NONE' }
+        : { authorizationType: 'CUSTOM', authorizerId: this.#authorizer().ref }),
+    });
+    if (options.public) {
+      Validations.of(added).acknowledge({
+        id: 'AwsSolutions-APIG4',
+        reason: `${route} is declared public on purpose, with public: true.`,
+      });
+    }
+  }
+
+  #arn(rest: string): string {
+    const stack = Stack.of(this);
+    return stack.formatArn({ service: 'execute-api', resource: this.apiId, resourceName: rest });
+  }
+
+  /** The API's authorizer, made for the first route that needs it. */
+  #authorizer(): CfnAuthorizer {
+    const made = this.node.tryFindChild('Authorizer');
+    if (made) return made as CfnAuthorizer;
+    const { partition, region } = Stack.of(this);
+    const authorizer = new CfnAuthorizer(this, 'Authorizer', {
+      apiId: this.apiId,
+      name: 'Rekey',
+      authorizerType: 'REQUEST',
+      authorizerUri: `arn:${partition}:apigateway:${region}:lambda:path/2015-03-31/functions/${this.#rekey.authorizerFunctionArn}/invocations`,
+      authorizerPayloadFormatVersion: '2.0',
+      // One answer for all routes of a key is what a simple response would be, once it is cached.
+      enableSimpleResponses: false,
+      // Said, since a default is five minutes in CDK's own construct and not documented in AWS.
+      authorizerResultTtlInSeconds: 0,
+      // With sources, API Gateway would answer by itself where one is missing, and a key may come in either header.
+      identitySource: [],
+    });
+    if (!this.#rekey.ofAnotherAccount) {
+      new CfnPermission(this, 'AuthorizerPermission', {
+        action: 'lambda:InvokeFunction',
+        functionName: this.#rekey.authorizerFunctionArn,
+        principal: 'apigateway.amazonaws.com',
+        sourceArn: this.#arn(`authorizers/${authorizer.ref}`),
+      });
+    }
+    return authorizer;
+  }
+}

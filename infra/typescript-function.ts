@@ -4,7 +4,7 @@ import { type PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-ia
 import { Architecture, Code, Function as LambdaFunction, Runtime, Tracing } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
-import { buildSync } from 'esbuild';
+import { writeBundle } from './bundle.ts';
 
 /** What all functions of one stack have in common. */
 export interface FunctionDefaults {
@@ -38,22 +38,7 @@ const bundled = (entry: string): Code =>
       command: [entry],
       local: {
         tryBundle: (outputDirectory) => {
-          buildSync({
-            entryPoints: [entry],
-            outfile: join(outputDirectory, 'index.mjs'),
-            bundle: true,
-            minify: true,
-            platform: 'node',
-            format: 'esm',
-            target: 'node24',
-            mainFields: ['module', 'main'],
-            logLevel: 'warning',
-            // An ES module has no `require`, and CommonJS packages (aws4) ask it for Node's own modules.
-            banner: {
-              js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);",
-            },
-            // Nothing is external: the SDK is the version that was tested, not the one the runtime has that day.
-          });
+          writeBundle(entry, join(outputDirectory, 'index.mjs'));
           return true;
         },
       },

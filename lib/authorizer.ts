@@ -5,9 +5,10 @@ import { requestOrigin } from './event.ts';
 import { digestOf, parseKey } from './key-format.ts';
 import type { KeyFacts, KeyReader } from './key-reader.ts';
 import { policyFor } from './policy.ts';
+import { compilePolicy } from './policy-compiler.ts';
 import type { RouteReader } from './route-reader.ts';
 import { type AuthorizerEvent, type RouteRequest, routeRequestOf } from './route-request.ts';
-import { requiredScopes } from './routes.ts';
+import { type RouteScopes, requiredScopes } from './routes.ts';
 import { withoutKeys } from './secret-text.ts';
 
 export type Log = (line: Record<string, unknown>) => void;
@@ -70,16 +71,20 @@ const refusalMetric = (reason: Reason, service: string, now: number): Record<str
   requests_refused: 1,
 });
 
-const allow = (key: KeyFacts, { methodArn }: RouteRequest): APIGatewayAuthorizerResult => ({
-  principalId: key.id,
-  policyDocument: policyFor('Allow', methodArn),
-  context: safe({
+/** What `principalOf` reads in a handler. */
+const contextOf = (key: KeyFacts) =>
+  safe({
     key_id: key.id,
     owner_id: key.owner_id,
     owner_access: key.owner_access,
     environment: key.environment,
     scopes: key.scopes.join(' '),
-  }),
+  });
+
+const allow = (key: KeyFacts, { methodArn }: RouteRequest): APIGatewayAuthorizerResult => ({
+  principalId: key.id,
+  policyDocument: policyFor('Allow', methodArn),
+  context: contextOf(key),
 });
 
 const deny = (
@@ -98,8 +103,35 @@ const deny = (
   },
 });
 
-/** A valid key that may call the route, or the answer that refuses; undefined: not authenticated. */
-type Verdict = { key: KeyFacts } | { refusal: APIGatewayAuthorizerResult | undefined };
+/** A valid key and what it is answered, or the answer that refuses; undefined: not authenticated. */
+type Verdict =
+  | { key: KeyFacts; answer: APIGatewayAuthorizerResult }
+  | { refusal: APIGatewayAuthorizerResult | undefined };
+
+/** Of an answer that is kept, since nobody knows yet which requests it will be for. */
+const LACKS_SCOPE = 'The API key lacks a scope that this route needs.';
+
+const STAGE_ARN = /^arn:[^/]+\/[^/]+(?=\/)/;
+
+/**
+ * What API Gateway keeps and takes for every route of the API: the whole truth about the key. A key that may call
+ * any route at all is in use from now on, whatever becomes of this request: the next ones are not seen here.
+ */
+const cached = (key: KeyFacts, { methodArn }: RouteRequest, routes: RouteScopes): Verdict => {
+  const [stageArn = ''] = STAGE_ARN.exec(methodArn) ?? [];
+  const { policyDocument, clashes } = compilePolicy(routes, key.scopes, stageArn, key.expires_at);
+  if (clashes) throw new Error(clashes[0]?.message);
+  const answer: APIGatewayAuthorizerResult = {
+    principalId: key.id,
+    policyDocument,
+    context: { ...contextOf(key), code: 'insufficient_scope', detail: LACKS_SCOPE, missing_scopes: '' },
+  };
+  const opens = policyDocument.Statement.some(({ Effect }) => Effect === 'Allow');
+  return opens ? { key, answer } : { refusal: answer };
+};
+
+const hasHeader = (headers: RouteRequest['headers'], name: string) =>
+  Object.keys(headers ?? {}).some((spelling) => spelling.toLowerCase() === name);
 
 /** Undefined: not authenticated. */
 const decide = async (
@@ -125,6 +157,9 @@ const decide = async (
 
   const credential = extractKey(request.headers);
   if ('problem' in credential) return refused(credential.problem);
+  // The answer would be kept for the value of a header that this key is not in.
+  if (request.cacheHeader !== undefined && !hasHeader(request.headers, request.cacheHeader))
+    return refused('missing');
   const presented = parseKey(credential.key, prefix);
   if (!presented) return refused('malformed');
   const digest = digestOf(credential.key);
@@ -140,6 +175,11 @@ const decide = async (
     if (!record || code === 'not_found' || code === 'revoked' || code === 'expired') {
       return { refusal: refused(code, presented.id) };
     }
+    const isDenied = !required || code === 'insufficient_scope';
+    if (request.cacheHeader !== undefined) {
+      if (isDenied) refused(required ? 'insufficient_scope' : 'route_not_declared', presented.id);
+      return cached(record, request, routes ?? {});
+    }
     if (!required) {
       refused('route_not_declared', presented.id);
       return { refusal: deny(record, request, 'route_not_declared', UNDECLARED) };
@@ -149,7 +189,7 @@ const decide = async (
       const detail = `Use an API key that has ${missing_scopes.join(', ')}.`;
       return { refusal: deny(record, request, code, detail, missing_scopes) };
     }
-    return { key: record };
+    return { key: record, answer: allow(record, request) };
   };
 
   let verdict = judge(key);
@@ -160,7 +200,7 @@ const decide = async (
     if (await reader.markFirstUse(verdict.key.id, digest, origin)) break;
     verdict = judge(await reader.getKey(verdict.key.id));
   }
-  return 'refusal' in verdict ? verdict.refusal : allow(verdict.key, request);
+  return 'refusal' in verdict ? verdict.refusal : verdict.answer;
 };
 
 /** What makes an HTTP API answer 401. */
@@ -169,13 +209,14 @@ export interface NotAuthenticated {
 }
 
 /**
- * Decides one request to a protected REST or HTTP API, or to the `$connect` of a WebSocket API (a REQUEST authorizer,
- * without caching).
+ * Decides one request to a protected REST or HTTP API, or to the `$connect` of a WebSocket API (a REQUEST authorizer).
  *
  * A key that is missing, malformed, unknown, revoked or expired is not told apart: all are 401. A valid key that
  * lacks a scope, or a route that declares none, is a Deny whose context says why: `code`, `detail`,
  * `missing_scopes`, ready to be put into a gateway response. An Allow is for exactly this request; its context is
- * what `principalOf` reads. Whatever goes wrong is logged with the request's id, and refused.
+ * what `principalOf` reads. Where the stage says that answers are kept (`rekeyCacheHeader`), a valid key is answered
+ * one policy for the whole API instead (docs/policies.md). Whatever goes wrong is logged with the request's id, and
+ * refused.
  *
  * @returns a policy; for an HTTP API also what it answers 401 to
  * @throws Error `Unauthorized`, which the other APIs answer with 401. Any other error is API Gateway's 500

@@ -22,6 +22,18 @@ export function encodeBase62(bytes: Uint8Array, width: number): string {
   return text;
 }
 
+/** The same for a whole number up to 2^53: without BigInt, as the checksum of every key that comes in needs it. */
+export function encodeSmallBase62(number: number, width: number): string {
+  let rest = number;
+  let text = '';
+  for (let place = 0; place < width; place++) {
+    text = ALPHABET[rest % 62] + text;
+    rest = Math.floor(rest / 62);
+  }
+  if (rest > 0) throw new RangeError(`${number} does not fit in ${width} base62 characters`);
+  return text;
+}
+
 /** The number that `encodeBase62` wrote. Its form is the caller's to check. */
 export function decodeBase62(text: string): bigint {
   let number = 0n;

@@ -1,7 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Environment } from './api-key.schema.ts';
-import { decodeBase62, encodeBase62 } from './base62.ts';
+import { decodeBase62, encodeBase62, encodeSmallBase62 } from './base62.ts';
 import { SecretText } from './secret-text.ts';
 
 /** Gives n bytes nobody can guess. */
@@ -10,7 +10,6 @@ export type Random = (bytes: number) => Uint8Array;
 const TIME_BYTES = 6;
 const ID_BYTES = 16;
 const SECRET_BYTES = 32;
-const CRC_BYTES = 4;
 
 /** The smallest widths that hold them: 62^22 > 2^128, 62^43 > 2^256, 62^6 > 2^32. */
 const ID_WIDTH = 22;
@@ -34,11 +33,7 @@ const exactly = (random: Random, length: number): Uint8Array => {
   return bytes;
 };
 
-const checksumOf = (text: string): string => {
-  const crc = Buffer.alloc(CRC_BYTES);
-  crc.writeUInt32BE(crc32(text));
-  return encodeBase62(crc, CRC_WIDTH);
-};
+const checksumOf = (text: string): string => encodeSmallBase62(crc32(text), CRC_WIDTH);
 
 /**
  * A new id, the prefix and 22 base62 characters: 48 bits of time and 80 random bits. Ids of one prefix sort by the

@@ -42,6 +42,7 @@ const EMPTY = '';
 const OTHER = ' ';
 
 const isStar = (part: Part | undefined) => part === SOME || part === ANY;
+const isFree = (part: Part | undefined) => part === ONE || part === MANY || part === REST;
 const asResource = (part: Part) => (part === ONE || part === MANY ? SOME : part === REST ? ANY : part);
 
 interface Route {
@@ -49,6 +50,8 @@ interface Route {
   name: string;
   path: Part[];
   required: Wanted;
+  /** Its place among the routes of its layer. */
+  index: number;
 }
 
 /** What a key must hold for a route, in each way that there is. */
@@ -127,11 +130,40 @@ const trimmed = (request: readonly string[]) =>
   request.length > 1 && request.at(-1) === EMPTY ? request.slice(0, -1) : request;
 
 /**
+ * Groups by the first part, which is how most of a table is told apart.
+ *
+ * @returns the members that a path or resource starting with this part may have to do with, in their order
+ */
+const byFirstPart = <Member>(members: readonly Member[], pathOf: (member: Member) => readonly Part[]) => {
+  const groups = new Map<Part, Member[]>();
+  return (part: Part | undefined): readonly Member[] => {
+    if (part === undefined || isStar(part) || isFree(part)) return members;
+    const known = groups.get(part);
+    if (known) return known;
+    const near = members.filter((member) => {
+      const [first] = pathOf(member);
+      return first === part || isStar(first) || isFree(first);
+    });
+    groups.set(part, near);
+    return near;
+  };
+};
+
+const indexes = new WeakMap<readonly Route[], (part: Part | undefined) => readonly Route[]>();
+
+/** The routes that may have to do with a path or resource that starts with this part. */
+const near = (routes: readonly Route[], part: Part | undefined): readonly Route[] => {
+  const index = indexes.get(routes) ?? byFirstPart(routes, ({ path }) => path);
+  indexes.set(routes, index);
+  return index(part);
+};
+
+/**
  * Which of the routes may be the one that API Gateway picks. What is not documented is both: whether `{path+}` is
  * weighed where it stands or only when nothing else matches.
  */
 const winners = (routes: readonly Route[], request: readonly string[]): Route[] => {
-  const found = routes.filter(({ path }) => matches(path, request));
+  const found = near(routes, request[0]).filter(({ path }) => matches(path, request));
   const first = found[0];
   if (found.length < 2 || !first) return found;
   const plain = found.find(({ path }) => !isMany(path)) ?? first;
@@ -183,15 +215,18 @@ const narrowed = (resource: readonly Part[], shape: readonly Part[]): Part[][] =
   return found;
 };
 
-/**
- * Requests that stand for all of a shape: if none of them is this route's, no request like it is. What is free is a
- * text nobody declares, since that is what the fewest other routes take; behind `{path+}` a part may be empty too,
- * and then no `{id}` takes it.
- */
-const examplesOf = (shape: readonly Part[]): string[][] => {
-  const plain = shape.map((part) => (part === ONE || part === MANY ? OTHER : part));
-  return [plain, ...shape.flatMap((part, index) => (part === MANY ? [plain.with(index, EMPTY)] : []))];
-};
+/** The shape, and those of it that have nothing in parts of a `{path+}`, where no `{id}` takes them. */
+const variantsOf = (shape: readonly Part[]): Part[][] => [
+  [...shape],
+  ...shape.flatMap((part, index) => {
+    if (part !== MANY) return [];
+    const emptyFrom = shape.map((each, at) => (each === MANY && at >= index ? EMPTY : each));
+    return [shape.with(index, EMPTY), emptyFrom];
+  }),
+];
+
+/** The request that stands for all of a shape: of a text nobody declares, the fewest other routes take it. */
+const exampleOf = (shape: readonly Part[]): string[] => shape.map((part) => (isFree(part) ? OTHER : part));
 
 /** Whether two resources start with different text, which is how most pairs of routes are told apart. */
 const apart = (a: readonly Part[], b: readonly Part[]): boolean => {
@@ -214,7 +249,8 @@ const shared = (
   if (apart(resource, route.path)) return [];
   return shapesOf(route.path, reach(resource, route.path))
     .flatMap((shape) => narrowed(resource, shape))
-    .filter((shape) => examplesOf(shape).some((example) => decide(routes, example).includes(route)));
+    .flatMap(variantsOf)
+    .filter((shape) => decide(routes, exampleOf(shape)).includes(route));
 };
 
 /** Whether a resource matches whatever another one matches. Not found out in every case. */
@@ -259,6 +295,12 @@ const unique = (resources: readonly Part[][]): Part[][] => [
   ...new Map(resources.map((resource) => [text(resource), resource])).values(),
 ];
 
+/** The routes that a Deny of this resource would refuse, some of their requests at least. */
+const refusedBy = (routes: readonly Route[], resource: readonly Part[]): number[] =>
+  near(routes, resource[0]).flatMap((route) =>
+    route.required.length > 0 && shared(routes, resource, route, certainly).length > 0 ? [route.index] : [],
+  );
+
 const waysToRefuse = (
   routes: readonly Route[],
   over: readonly Part[][],
@@ -276,22 +318,19 @@ const waysToRefuse = (
         [exact, [...exact, EMPTY], [...exact, EMPTY, EMPTY]],
       ];
   // Only what both match: part of all the others, so that it decides about a clash.
-  if (!isMany(path)) candidates.push(met.map((shape) => shape.map(asResource)));
+  candidates.push(met.map((shape) => shape.map(asResource)));
   return candidates.map((resources) => {
     const needed = unique(resources).filter((resource) => over.some((allowed) => meets(resource, allowed)));
     return {
       resources: needed,
-      refuses: routes.flatMap((route, index) =>
-        route.required.length > 0 &&
-        needed.some((resource) => shared(routes, resource, route, certainly).length > 0)
-          ? [index]
-          : [],
-      ),
+      refuses: [...new Set(needed.flatMap((resource) => refusedBy(routes, resource)))],
     };
   });
 };
 
-const certainly: typeof winners = (routes, request) => winners(routes, trimmed(request));
+/** The routes that a request must be allowed by. Nobody counts on two slashes at the end. */
+const certainly: typeof winners = (routes, request) =>
+  request.at(-1) === EMPTY && request.at(-2) === EMPTY ? [] : winners(routes, trimmed(request));
 
 const guardsOf = (routes: readonly Route[], route: Route): Guard[] =>
   route.path.flatMap((part, index) => {
@@ -301,14 +340,13 @@ const guardsOf = (routes: readonly Route[], route: Route): Guard[] =>
     const doubled = [...before.map(asResource), ANY, after.length === 0 ? SOME : ANY, ...after];
     return (isStar(doubled.at(-1)) ? [doubled] : [doubled, [...doubled, EMPTY]]).map((resource) => ({
       resource,
-      refuses: routes.flatMap((other, at) =>
-        other.required.length > 0 && shared(routes, resource, other, certainly).length > 0 ? [at] : [],
-      ),
+      refuses: refusedBy(routes, resource),
     }));
   });
 
 const layerOf = (methods: string[], routes: Route[]): Layer => {
   routes.sort(byRank);
+  for (const [index, route] of routes.entries()) route.index = index;
   const allows = routes.map(({ path }) => resourcesOf(path));
   return {
     methods,
@@ -317,16 +355,16 @@ const layerOf = (methods: string[], routes: Route[]): Layer => {
     overlaps: routes.map((route, index) => {
       if (route.required.length === 0) return [];
       const over = allows[index] as Part[][];
-      return routes.flatMap((other, at): Overlap[] => {
+      return near(routes, over[0]?.[0]).flatMap((other): Overlap[] => {
         // Refused while this one is allowed? Not if it needs nothing that this one does not.
         if (implies(route.required, other.required)) return [];
         const met = over.flatMap((resource) => shared(routes, resource, other, decidedBy));
-        return met.length === 0 ? [] : [{ route: at, ways: waysToRefuse(routes, over, other, met) }];
+        return met.length === 0 ? [] : [{ route: other.index, ways: waysToRefuse(routes, over, other, met) }];
       });
     }),
     guards: routes.map((route) => (route.required.length === 0 ? [] : guardsOf(routes, route))),
     coveredBy: routes.map((_, index) =>
-      routes.flatMap((_other, at) =>
+      near(routes, routes[index]?.path[0]).flatMap(({ index: at }) =>
         at !== index &&
         (allows[index] as Part[][]).every((mine) =>
           (allows[at] as Part[][]).some((theirs) => includes(theirs, mine)),
@@ -351,7 +389,7 @@ const layersOf = (table: RouteScopes): Layer[] => {
       const place = text(path);
       // A method of its own goes before ANY.
       if (own === method || (own === 'ANY' && !routes.has(place)))
-        routes.set(place, { name, path, required });
+        routes.set(place, { name, path, required, index: 0 });
     }
     if (routes.size === 0) continue;
     const names = [...routes.values()].map(({ name }) => name).join('\n');
@@ -361,6 +399,10 @@ const layersOf = (table: RouteScopes): Layer[] => {
   }
   return [...layers.values()].map(({ methods, routes }) => layerOf(methods, routes));
 };
+
+/** Of each table the policies asked for last; one has 100 KB at most. */
+const MOST_POLICIES = 100;
+const policies = new WeakMap<RouteScopes, Map<string, CompiledPolicy>>();
 
 const analyses = new WeakMap<RouteScopes, Layer[]>();
 
@@ -409,18 +451,22 @@ const oversized = (resources: string[]): PolicyClash[] => {
 /** Each once, without those that another one includes; `x/` and `x/?*` are `x/*`. */
 const joined = (resources: readonly Part[][]): Part[][] => {
   const all = unique(resources);
+  const place = new Map(all.map((resource, index) => [resource, index]));
+  const nearby = byFirstPart(all, (resource) => resource);
   const kept = all.filter(
     (one, index) =>
-      !all.some((other, at) => at !== index && includes(other, one) && (at < index || !includes(one, other))),
+      !nearby(one[0]).some(
+        (other) =>
+          other !== one &&
+          includes(other, one) &&
+          ((place.get(other) as number) < index || !includes(one, other)),
+      ),
   );
-  const slashes = new Set(kept.filter((resource) => resource.at(-1) === EMPTY).map(text));
+  const texts = new Set(kept.map(text));
   return kept.flatMap((resource) => {
-    const slash = text([...resource.slice(0, -1), EMPTY]);
-    if (resource.at(-1) === SOME && slashes.has(slash)) return [[...resource.slice(0, -1), ANY]];
-    const joins =
-      resource.at(-1) === EMPTY &&
-      kept.some((other) => text(other) === text([...resource.slice(0, -1), SOME]));
-    return joins ? [] : [resource];
+    const beside = (last: Part) => texts.has(text([...resource.slice(0, -1), last]));
+    if (resource.at(-1) === SOME && beside(EMPTY)) return [[...resource.slice(0, -1), ANY]];
+    return resource.at(-1) === EMPTY && beside(SOME) ? [] : [resource];
   });
 };
 
@@ -457,17 +503,23 @@ const acrossMethods = (layers: readonly Layer[], shares: readonly Share[]) => {
   return { allow: lines(allow), deny: [...lines(deny), ...guards] };
 };
 
+/** Whether scopes cover one that a route wants. A grant without a wildcard covers only itself. */
+const holderOf = (scopes: readonly string[]) => {
+  const own = new Set(scopes);
+  const wild = scopes.filter((scope) => scope.includes('*'));
+  const known = new Map<string, boolean>();
+  return (scope: string): boolean => {
+    const holds = known.get(scope) ?? (own.has(scope) || missingScopes(wild, [scope]).length === 0);
+    known.set(scope, holds);
+    return holds;
+  };
+};
+
 /** The resources, from the method on, that a key with these scopes is allowed and refused. */
 const resourcesFor = (table: RouteScopes, scopes: readonly string[]) => {
-  const holds = new Map<string, boolean>();
-  const holdsOne = (scope: string): boolean => {
-    const known = holds.get(scope) ?? missingScopes(scopes, [scope]).length === 0;
-    holds.set(scope, known);
-    return known;
-  };
-  // A public route has no authorizer, so no policy speaks of it.
+  const held = holderOf(scopes);
   const mayCall = (required: Wanted): boolean =>
-    required.length > 0 && alternativesOf(required).some((all) => all.every(holdsOne));
+    required.length > 0 && alternativesOf(required).some((all) => all.every(held));
   const clashes: PolicyClash[] = [];
   const layers = analysed(table);
 
@@ -518,6 +570,22 @@ export function compilePolicy(
   stageArn: string,
   expiresAt: string | null = null,
 ): CompiledPolicy {
+  const kept = policies.get(routes) ?? new Map<string, CompiledPolicy>();
+  policies.set(routes, kept);
+  const name = [stageArn, expiresAt, ...scopes].join(' ');
+  const policy = kept.get(name) ?? compile(routes, scopes, stageArn, expiresAt);
+  kept.delete(name);
+  kept.set(name, policy);
+  if (kept.size > MOST_POLICIES) kept.delete(kept.keys().next().value as string);
+  return policy;
+}
+
+const compile = (
+  routes: RouteScopes,
+  scopes: readonly string[],
+  stageArn: string,
+  expiresAt: string | null,
+): CompiledPolicy => {
   const { allow, deny, clashes } = resourcesFor(routes, scopes);
   const at = (resources: string[]) => resources.map((resource) => `${stageArn}/${resource}`);
   const problems = [...clashes, ...oversized(at([...allow, ...deny]))];
@@ -535,7 +603,7 @@ export function compilePolicy(
   const Statement: Statement[] = [{ ...statement('Allow', allow), ...until }];
   if (deny.length > 0) Statement.push(statement('Deny', deny));
   return { policyDocument: { Version: '2012-10-17', Statement } };
-}
+};
 
 /** Rounded down, as IAM's examples of dates have no fraction. */
 const wholeSecond = (instant: string) => `${instant.slice(0, 19)}Z`;

@@ -152,8 +152,8 @@ export async function startStack(options: {
     dynamoDbService({ engine: engine.endpoint, ...world, onWrite: streams.wake }),
     sqs,
     eventBridge,
-    apiGatewayService({ apis: servedApis, ...world }),
     secretsManager,
+    apiGatewayService({ apis: servedApis, ...world }),
   ];
   const faults = openFaults(() => clock.now());
   const front = await startAwsFront({

@@ -201,7 +201,8 @@ export function startSecretsManager(o: {
       if (rotation === undefined || deleted || running.has(arn)) continue;
       if (rotation.run === undefined && scheduleOf(rotation.rules)?.lastAt(now, rotation.since))
         begin(secret);
-      if (rotation.run === undefined || rotation.run.due_at > now) continue;
+      // Read anew: what was begun just now is due as well.
+      if (rotation.run === undefined || rotation.run.due_at > o.clock.now()) continue;
       const work = rotate(arn, secret, rotation)
         .catch((error: Error) => o.log(`${secret.name}: rotation: ${error.message}`))
         .finally(() => running.delete(arn));
@@ -374,6 +375,7 @@ export function startSecretsManager(o: {
       // Of a secret that there is not, AWS asks for what was named: a stranger does not learn which there are.
       const arn = arnOf(id) ?? id;
       const stage = text(input, 'VersionStage');
+      const version = text(input, 'VersionId');
       const rotator = secrets[arn]?.rotation?.function_arn;
       const toInvoke =
         operation === 'RotateSecret' ? (text(input, 'RotationLambdaARN') ?? rotator) : undefined;
@@ -388,6 +390,7 @@ export function startSecretsManager(o: {
           context: {
             'secretsmanager:SecretId': arn,
             ...(stage && { 'secretsmanager:VersionStage': stage }),
+            ...(version && { 'secretsmanager:VersionId': version }),
             ...(rotator && { 'secretsmanager:resource/AllowRotationLambdaArn': rotator }),
           },
           ...(policy && { resourcePolicy: policy.properties['ResourcePolicy'] }),

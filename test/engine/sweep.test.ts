@@ -187,6 +187,24 @@ describe('the sweep', () => {
     expect(await told()).toEqual({ [key.id]: ['14: 0 left', 'expired'] });
   });
 
+  it('a shard that cannot be asked holds up no other, and is left to the next sweep', async () => {
+    const keys = await many(40);
+    network = await unreliableNetwork(engine!.endpoint, (operation, count) =>
+      operation === 'Query' && count === 2 ? 'lose request' : 'pass',
+    );
+    const errors = jest.spyOn(console, 'error').mockImplementation(() => undefined);
+    const over = engine!.open({ endpoint: network.endpoint, maxAttempts: 1 });
+    const first = await sweep(90, { over });
+    expect(first).toMatchObject({ failed: 1, finished: false });
+    expect(first.events).toBeGreaterThan(0);
+    expect(JSON.parse(String(errors.mock.calls[0]?.[0]))).toMatchObject({
+      event: 'sweep_shard_failed',
+      shard: expect.stringMatching(/^key_\d$/),
+    });
+    expect(await sweep(90.1)).toMatchObject({ failed: 0, finished: true });
+    expect(await told()).toEqual(allTold(keys, ['14: 0 left', 'expired']));
+  });
+
   it('a lost answer of an action is no second event', async () => {
     const key = await stored();
     network = await unreliableNetwork(engine!.endpoint, (operation, count) =>

@@ -573,3 +573,90 @@ describe('refusals', () => {
     expect([...a.lines, ...a.metrics]).toEqual([]);
   });
 });
+
+describe('an answer that API Gateway keeps', () => {
+  const keptEvent = (over: Parameters<typeof authorizerEvent>[0] = {}, header = 'x-api-key') => {
+    const event = authorizerEvent({ headers: { 'x-api-key': [KEY] }, routesHash: HASH, ...over });
+    Object.assign(event.stageVariables ?? {}, { rekeyCacheHeader: header });
+    return event;
+  };
+  const arn = (rest: string) => `arn:aws:execute-api:us-east-1:000000000000:${API_ID}/v1/${rest}`;
+
+  it('is the whole truth about the key, the same for every route', async () => {
+    const { dependencies } = authorizer(facts());
+    const first = policyOf(await authorize(keptEvent({ resource: '/orders' }), dependencies));
+    const second = policyOf(
+      await authorize(keptEvent({ method: 'POST', resource: '/orders' }), dependencies),
+    );
+    expect(second).toEqual(first);
+    expect(first.policyDocument.Statement).toEqual([
+      {
+        Effect: 'Allow',
+        Action: 'execute-api:Invoke',
+        Resource: expect.arrayContaining([arn('GET/orders'), arn('GET/orders/*'), arn('GET/whoami')]),
+        Condition: { DateLessThan: { 'aws:CurrentTime': '2026-12-24T12:00:00Z' } },
+      },
+      { Effect: 'Deny', Action: 'execute-api:Invoke', Resource: [arn('GET/orders/*/?*')] },
+    ]);
+    expect(first.context).toMatchObject({
+      key_id: facts().id,
+      code: 'insufficient_scope',
+      missing_scopes: '',
+    });
+  });
+
+  it('notes the first use though this request is refused, since the next ones are not seen', async () => {
+    const unused = authorizer(facts({ first_used_at: null }));
+    await authorize(keptEvent({ method: 'POST', resource: '/orders' }), unused.dependencies);
+    expect(unused.calls.join()).toContain('markFirstUse');
+
+    const opensNothing = authorizer(facts({ first_used_at: null, scopes: ['users:read'] }));
+    await authorize(
+      { ...keptEvent({ resource: '/orders' }), stageVariables: { rekeyCacheHeader: 'x-api-key' } },
+      opensNothing.dependencies,
+    );
+    expect(opensNothing.calls).toEqual(['getKey']);
+  });
+
+  it('refuses everything of an API whose routes are not known', async () => {
+    const { dependencies } = authorizer(facts({ scopes: ['*:*'] }));
+    const event = { ...keptEvent(), stageVariables: { rekeyCacheHeader: 'x-api-key' } };
+    const { policyDocument } = policyOf(await authorize(event, dependencies));
+    expect(policyDocument.Statement).toEqual([
+      { Effect: 'Deny', Action: 'execute-api:Invoke', Resource: [arn('*')] },
+    ]);
+  });
+
+  it('is given only for the header by which it is kept', async () => {
+    const { dependencies, calls } = authorizer(facts());
+    await expect(authorize(keptEvent({}, 'authorization'), dependencies)).rejects.toThrow('Unauthorized');
+    const bearer = { headers: { authorization: [`Bearer ${KEY}`] } };
+    await expect(authorize(keptEvent(bearer), dependencies)).rejects.toThrow('Unauthorized');
+    await expect(authorize(keptEvent({}, 'cookie'), dependencies)).rejects.toThrow('Unauthorized');
+    expect(calls).toEqual([]);
+  });
+
+  it('is none for a key that is revoked or expired', async () => {
+    for (const change of [
+      { revoked_at: '2026-11-24T11:00:00.000Z' },
+      { expires_at: '2026-11-24T12:00:00.000Z' },
+    ])
+      await expect(authorize(keptEvent(), authorizer(facts(change)).dependencies)).rejects.toThrow(
+        'Unauthorized',
+      );
+  });
+
+  it('is refused where no policy is exact: such an API is not attached with caching', async () => {
+    const clashing: RouteScopes = {
+      'GET /a/{id}': ['orders:read'],
+      'GET /a/{id}/x': ['orders:write'],
+      'GET /a/{id}/y/x': ['orders:read'],
+    };
+    const { dependencies, lines } = authorizer(facts());
+    const readRoutes = async () => clashing;
+    await expect(authorize(keptEvent(), { ...dependencies, readRoutes })).rejects.toThrow('could not decide');
+    expect(lines.at(-1)?.['message']).toContain(
+      'no IAM policy refuses GET /a/{id}/x and allows GET /a/{id}/y/x',
+    );
+  });
+});

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { encodeBase62 } from '../../lib/base62.ts';
+import { encodeBase62, encodeSmallBase62 } from '../../lib/base62.ts';
 
 describe('base62', () => {
   it('writes a number in the digits 0-9, A-Z, a-z, most significant first', () => {
@@ -19,7 +19,18 @@ describe('base62', () => {
     );
   });
 
+  it('writes a checksum the same way without BigInt', () => {
+    fc.assert(
+      fc.property(fc.nat({ max: 2 ** 32 - 1 }), (number) => {
+        const bytes = Buffer.alloc(4);
+        bytes.writeUInt32BE(number);
+        expect(encodeSmallBase62(number, 6)).toBe(encodeBase62(bytes, 6));
+      }),
+    );
+  });
+
   it('refuses a number that does not fit, rather than cutting it', () => {
     expect(() => encodeBase62(Uint8Array.of(62), 1)).toThrow(RangeError);
+    expect(() => encodeSmallBase62(62, 1)).toThrow(RangeError);
   });
 });

@@ -80,9 +80,11 @@ export function truthsOf(routes: RouteScopes, scopes: readonly string[], request
     });
   const { path } = request;
   const once = path.length > 1 ? path.replace(/\/$/, '') : path;
+  if (!path.endsWith('//')) return decide(once);
+  // Nothing says whether API Gateway ignores more than one slash at the end. So the policy need not allow it; but
+  // what is refused either way must be.
   const routed = route(routes, { ...request, path: once }).some((declared) => declared !== undefined);
-  if (routed || !path.endsWith('//')) return decide(once);
-  // Nothing says that API Gateway ignores more than one slash at the end, so the policy need not allow it; but if
-  // it does, then what is refused must be.
-  return decide(path.replace(/\/+$/, '') || '/').map((truth) => (truth === 'refused' ? truth : 'not asked'));
+  return decide(routed ? once : path.replace(/\/+$/, '') || '/').map((truth) =>
+    truth === 'refused' ? truth : 'not asked',
+  );
 }

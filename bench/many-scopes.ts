@@ -34,7 +34,7 @@ export async function manyScopesOnManyRoutes(world: World, { rounds = 15 } = {})
   // Other scopes at each call, so that nothing but what is known of the routes is remembered.
   let call = 0;
   const compiled = () => {
-    const scopes = manyScopes.with(call++ % THINGS, 'other:read');
+    const scopes = manyScopes.with(call % THINGS, `other${call++}:read`);
     if (!compilePolicy(routes, scopes, STAGE_ARN).policyDocument) throw new Error('the routes clash');
   };
   const started = performance.now();

@@ -121,15 +121,17 @@ try {
       settings,
       backlog,
     );
-    if (one.failed > 0) throw new Error(`${one.failed} keys failed`);
     keys += one.events;
     const seconds = (performance.now() - started) / 1000;
+    if (one.events === 0) throw new Error('a sweep got nothing done');
     console.log(
-      `   sweep ${sweeps}: ${whole(keys)} keys in ${whole(seconds)} s, ${whole(keys / seconds)} a second${one.finished ? '' : '; goes on'}`,
+      `   sweep ${sweeps}: ${whole(keys)} keys in ${whole(seconds)} s, ${whole(keys / seconds)} a second${one.failed ? `, ${whole(one.failed)} left to the next` : ''}${one.finished ? '' : '; goes on'}`,
     );
-    if (!one.finished) continue;
-    if (keys !== BACKLOG) throw new Error(`${keys} events instead of ${BACKLOG}`);
-    break;
+    // What the engine did not answer in time on a busy machine is what the next sweep finds.
+    if (one.finished && one.failed === 0) {
+      if (keys !== BACKLOG) throw new Error(`${keys} events instead of ${BACKLOG}`);
+      break;
+    }
   }
 } finally {
   maker.destroy();

@@ -1,6 +1,8 @@
 import { App, DefaultStackSynthesizer, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
+import { NotificationsStack } from '../examples/notifications-websocket/notifications-stack.ts';
 import { OrdersStack } from '../examples/orders/orders-stack.ts';
+import { ShipmentsStack } from '../examples/shipments-http/shipments-stack.ts';
 import { importRekey } from './rekey-reference.ts';
 import { RekeyStack } from './rekey-stack.ts';
 import { readSettings } from './settings.ts';
@@ -23,4 +25,16 @@ const orders = new OrdersStack(app, 'Orders', {
   rekey: importRekey(rekey.stackName),
   mode: settings.mode,
 });
-orders.addStackDependency(rekey);
+const shipments = new ShipmentsStack(app, 'Shipments', {
+  description: 'The Shipments example: an HTTP API of a product team, protected by Rekey',
+  synthesizer: synthesizer(),
+  rekeyStackName: rekey.stackName,
+  mode: settings.mode,
+});
+const notifications = new NotificationsStack(app, 'Notifications', {
+  description: 'The Notifications example: a WebSocket API of a product team, protected by Rekey',
+  synthesizer: synthesizer(),
+  rekey: importRekey(rekey.stackName),
+  mode: settings.mode,
+});
+for (const example of [orders, shipments, notifications]) example.addStackDependency(rekey);

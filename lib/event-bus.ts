@@ -45,6 +45,8 @@ export interface BusEntry {
   id: string;
   type: string;
   occurred_at: string;
+  /** Of the request that it is the event of, for the logs. */
+  request_id: string | null;
   /** Entries of the same subject are sent one after the other. */
   subject: string;
   /** What rules and targets see as `detail`: the JSON text of the event, as recorded. */
@@ -93,12 +95,13 @@ const bytesOf = ({ type, detail }: Pick<BusEntry, 'type' | 'detail'>): number =>
  */
 export function busEntryOf(text: string): BusEntry {
   const event = parseEvent(text);
-  const { id, type, occurred_at, api_key_id, webhook_endpoint_id } = event;
+  const { id, type, occurred_at, request_id, api_key_id, webhook_endpoint_id } = event;
   if (typeof id !== 'string' || typeof type !== 'string' || typeof occurred_at !== 'string')
     throw new Error('it lacks id, type or occurred_at');
   if (Number.isNaN(Date.parse(occurred_at))) throw new Error('its occurred_at is no time');
   const subject = String(api_key_id ?? webhook_endpoint_id ?? id);
-  const whole = { id, type, occurred_at, subject, detail: text, cut: false };
+  const request = typeof request_id === 'string' ? request_id : null;
+  const whole = { id, type, occurred_at, request_id: request, subject, detail: text, cut: false };
   if (bytesOf(whole) < MOST_BYTES) return whole;
   const detail = JSON.stringify({ ...event, changes: [], data: {}, data_omitted: true });
   if (bytesOf({ type, detail }) >= MOST_BYTES) throw new Error('it is too large even without its data');

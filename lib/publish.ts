@@ -35,6 +35,8 @@ export interface SetAside {
   /** Where it lies in the table. */
   pk: string;
   error: string;
+  /** Of the request that it is the event of, where that can be read. */
+  request_id?: string | null;
 }
 
 export interface PublisherDependencies {
@@ -71,11 +73,13 @@ export async function publishBatch(
     found.find(({ record }) => record.dynamodb?.Keys?.['sk']?.S === id)?.record.dynamodb?.Keys?.['pk']?.S ??
     '';
   const hopeless = [
-    ...found.flatMap(({ finding }) => (finding.kind === 'unreadable' ? [finding] : [])),
-    ...[...unsent.values()].flatMap(({ entry, error, permanent }) =>
-      permanent ? [{ id: entry.id, error }] : [],
+    ...found.flatMap(({ finding }) =>
+      finding.kind === 'unreadable' ? [{ id: finding.id, error: finding.error }] : [],
     ),
-  ].map(({ id, error }) => ({ event_id: id, pk: pkOf(id), error }));
+    ...[...unsent.values()].flatMap(({ entry, error, permanent }) =>
+      permanent ? [{ id: entry.id, request_id: entry.request_id, error }] : [],
+    ),
+  ].map(({ id, error, ...more }) => ({ event_id: id, pk: pkOf(id), error, ...more }));
   if (hopeless.length > 0) {
     for (const one of hopeless) log({ level: 'error', event: 'event_set_aside', ...one });
     await setAside(hopeless);
@@ -83,13 +87,20 @@ export async function publishBatch(
   }
 
   let published = 0;
-  for (const { id, occurred_at, cut } of entries) {
+  for (const { id, occurred_at, request_id, cut } of entries) {
     if (unsent.has(id)) continue;
     published += 1;
     lag(Math.max(0, now() - Date.parse(occurred_at)) / 1000);
+    log({ level: 'info', event: 'event_published', event_id: id, request_id });
     if (!cut) continue;
     count('events_cut', 1);
-    log({ level: 'warn', event: 'event_cut', event_id: id, detail: 'published without its data: too large' });
+    log({
+      level: 'warn',
+      event: 'event_cut',
+      event_id: id,
+      request_id,
+      detail: 'published without its data: too large',
+    });
   }
   if (published > 0) count('events_published', published);
 
@@ -98,7 +109,9 @@ export async function publishBatch(
     return failed !== undefined && !failed.permanent;
   });
   if (!first) return { batchItemFailures: [] };
-  const { error } = [...unsent.values()].find(({ permanent }) => !permanent)!;
-  log({ level: 'error', event: 'events_unsent', error, events: unsent.size });
+  for (const { entry, error, permanent } of unsent.values()) {
+    if (permanent) continue;
+    log({ level: 'error', event: 'event_unsent', event_id: entry.id, request_id: entry.request_id, error });
+  }
   return { batchItemFailures: [{ itemIdentifier: first.record.dynamodb!.SequenceNumber! }] };
 }

@@ -17,7 +17,7 @@ export interface SweepResult {
   keys: number;
   /** Events recorded: notices and ends. */
   events: number;
-  /** Keys left as they were: their record cannot be read, or DynamoDB did not answer. */
+  /** Keys left as they were, and shards left unasked: a record cannot be read, or DynamoDB did not answer. */
   failed: number;
   /** How long the longest waiting key had been due, when it was come to. Of records that cannot be read it says nothing. */
   oldest_due_age_seconds: number;
@@ -70,7 +70,13 @@ export async function sweepKeys(
     }
   };
 
-  const due = dueKeys(now(), table);
+  /** A shard that cannot be asked holds up no other; what is in it is for the next sweep. */
+  const leaveShard = (shard: string, error: Unavailable): void => {
+    result.finished = false;
+    result.failed += 1;
+    logFailure('sweep_shard_failed', error, { shard, ...(request_id && { request_id }) });
+  };
+  const due = dueKeys(now(), leaveShard, table);
   const work = async (): Promise<void> => {
     for await (const { pk, next_action_at } of due) {
       if (!hasTime()) {
@@ -86,9 +92,20 @@ export async function sweepKeys(
 }
 
 /** Shard after shard, each sweep in an order of its own: those that run at once seldom meet. */
-async function* dueKeys(now: number, table: KeyTable) {
+async function* dueKeys(
+  now: number,
+  leaveShard: (shard: string, error: Unavailable) => void,
+  table: KeyTable,
+) {
   const shards = keyShards
     .map((shard) => ({ shard, place: Math.random() }))
     .sort((a, b) => a.place - b.place);
-  for (const { shard } of shards) yield* dueItems(shard, now, table);
+  for (const { shard } of shards) {
+    try {
+      yield* dueItems(shard, now, table);
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error;
+      leaveShard(shard, error);
+    }
+  }
 }

@@ -36,6 +36,12 @@ const mayBeAbsent = new Set(
     'aws:PrincipalOrgPaths',
     'aws:PrincipalArn',
     'aws:PrincipalAccount',
+    // Of a secret that rotates, and of what a request says of a secret.
+    'secretsmanager:resource/AllowRotationLambdaArn',
+    'secretsmanager:SecretId',
+    'secretsmanager:VersionId',
+    'secretsmanager:VersionStage',
+    'secretsmanager:Name',
     'dynamodb:Attributes',
     'dynamodb:EnclosingOperation',
     'dynamodb:LeadingKeys',

@@ -68,6 +68,12 @@ export function identityOf(
       const QueueUrl = `${aws}/${account}/${QueueName}`;
       return { ref: QueueUrl, attributes: { Arn: arn('sqs', QueueName), QueueName, QueueUrl } };
     }
+    case 'AWS::SecretsManager::Secret': {
+      const name = named('Name', 512);
+      // Six characters that AWS chooses, so that a secret of the same name made later is another one.
+      const secret = arn('secretsmanager', `secret:${name}-${base36(`${stack}/${logicalId}`, 6)}`);
+      return { ref: secret, attributes: { Id: secret, Name: name } };
+    }
     case 'AWS::Events::EventBus': {
       const name = String(properties['Name']);
       return { ref: name, attributes: { Arn: arn('events', `event-bus/${name}`), Name: name } };
@@ -147,6 +153,8 @@ export function identityOf(
     case 'AWS::Lambda::EventInvokeConfig':
     case 'AWS::Lambda::Permission':
     case 'AWS::SQS::QueuePolicy':
+    case 'AWS::SecretsManager::ResourcePolicy':
+    case 'AWS::SecretsManager::RotationSchedule':
     case 'AWS::Events::EventBusPolicy':
     case 'AWS::CDK::Metadata':
       return {

@@ -19,6 +19,7 @@ import { evaluatePolicies } from './iam.ts';
 import { openAsyncInvocations } from './lambda/async.ts';
 import { forgetLogs, startLambda } from './lambda/service.ts';
 import type { DeployedResource, WithoutEffect } from './resource.ts';
+import { startSecretsManager } from './secrets-manager/index.ts';
 import { startSqs } from './sqs/index.ts';
 import { lockStateDir, readState, writePrivate } from './state-file.ts';
 import { allSupported, isCustomResource } from './supported.ts';
@@ -138,12 +139,20 @@ export async function startStack(options: {
     log: logFile('eventbridge.log'),
   });
   running.defer(() => eventBridge.stop());
+  const secretsManager = startSecretsManager({
+    ...{ resources, stateDir, fresh, clock, ...world },
+    mayInvoke: (functionArn, secretArn) => lambda.mayInvoke(functionArn, secretArn),
+    invoke: (functionArn, payload) => lambda.invoke(functionArn, payload),
+    log: logFile('secrets-manager.log'),
+  });
+  running.defer(() => secretsManager.stop());
   const streams = openStreams({ engine: engine.endpoint, clock, ...world });
   const servedApis: ServedApi[] = [];
   const awsServices: AwsService[] = [
     dynamoDbService({ engine: engine.endpoint, ...world, onWrite: streams.wake }),
     sqs,
     eventBridge,
+    secretsManager,
     apiGatewayService({ apis: servedApis, ...world }),
   ];
   const faults = openFaults(() => clock.now());
@@ -186,6 +195,8 @@ export async function startStack(options: {
   const outputs = await step('functions, roles and custom resources', () =>
     deploy(stacks, { ...world, aws: front.endpoint }, resources, async (resource, definition) => {
       if (resource.type === 'AWS::SQS::Queue') sqs.add(resource);
+      if (resource.type === 'AWS::SecretsManager::Secret') secretsManager.add(resource);
+      if (resource.type === 'AWS::SecretsManager::RotationSchedule') secretsManager.addRotation(resource);
       if (resource.type === 'AWS::Lambda::Function') lambda.add(resource, assetsOf(stacks, resource.stack));
       if (!isCustomResource(resource.type)) return undefined;
       return customResources.apply({
@@ -225,6 +236,7 @@ export async function startStack(options: {
   running.defer(() => asynchronous.stop());
   asynchronous.start();
   eventBridge.start();
+  secretsManager.start();
   const eventSources = await step('event sources', () =>
     startEventSources({
       resources,

@@ -5,6 +5,7 @@ import { supported as eventSources } from './event-sources/index.ts';
 import { supported as eventBridge } from './eventbridge/index.ts';
 import { supported as lambda } from './lambda/supported.ts';
 import type { Supported } from './resource.ts';
+import { supported as secretsManager } from './secrets-manager/index.ts';
 import { supported as sqs } from './sqs/index.ts';
 
 const label = { noEffect: 'a label for people' };
@@ -51,6 +52,7 @@ export function allSupported(types: Iterable<string>): Supported {
     ...sqs,
     ...eventBridge,
     ...eventSources,
+    ...secretsManager,
     ...Object.fromEntries(custom.map((type) => [type, { properties: { '*': 'used' as const } }])),
   };
 }

@@ -1,7 +1,11 @@
 /** `npm run tour`: the README's tour, played with real requests on a laptop stack. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual, parseArgs } from 'node:util';
 import type { StackFile } from './stack.ts';
 import { readState } from './state-file.ts';
@@ -90,7 +94,54 @@ function parsed(text: string): Json | undefined {
   }
 }
 
-async function play({ apis, admin_key, control }: StackFile): Promise<void> {
+/** A port of this machine that nobody has. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  return port;
+}
+
+interface Receiver extends AsyncDisposable {
+  /** The first line that begins so, once it has been printed. @throws TourFailed after half a minute */
+  line(beginning: string): Promise<string>;
+}
+
+/** Starts examples/webhook-receiver on the stack's clock: what it gets is as old as the stack says. */
+function startReceiver(secret: string, port: number, stateDir: string): Receiver {
+  const of = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+  const child = spawn(
+    process.execPath,
+    ['--import', of('moved-clock.mjs'), of('../examples/webhook-receiver/receiver.mjs')],
+    {
+      env: { WEBHOOK_SECRET: secret, PORT: String(port), REKEY_CLOCK_FILE: join(stateDir, 'clock.json') },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  const ended = once(child, 'close');
+  let printed = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      printed += text;
+    });
+  return {
+    async line(beginning) {
+      for (let tries = 0; tries < 300; tries += 1) {
+        const found = printed.split('\n').find((each) => each.startsWith(beginning));
+        if (found !== undefined) return found;
+        await new Promise((next) => setTimeout(next, 100));
+      }
+      throw new TourFailed(`The webhook receiver did not print ${beginning}. It printed: ${printed}`);
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      await ended;
+    },
+  };
+}
+
+async function play({ apis, admin_key, control }: StackFile, stateDir: string): Promise<void> {
   const keys = `${apis['management']}/api-keys`;
   const orders = `${apis['orders']}/orders`;
   const admin = { name: 'the administrator', key: admin_key };
@@ -113,7 +164,37 @@ async function play({ apis, admin_key, control }: StackFile): Promise<void> {
   const old = { name: 'the first key', key: String(created['key']) };
   const oldId = String((created['api_key'] as Json)['id']);
 
-  step('It may read orders.');
+  step(
+    'Its owner wants to know in time. A receiver of webhooks is started, and gets a secret to check them with.',
+  );
+  const port = await freePort();
+  const webhooks = `${apis['management']}/webhook-endpoints`;
+  const registered = await call({
+    method: 'POST',
+    url: webhooks,
+    as: admin,
+    body: { url: `http://127.0.0.1:${port}/`, owner_id: 'tour', events: ['api_key.expiring'] },
+    expect: { status: 201 },
+    of: 'webhook_endpoint',
+    show: ['id', 'url', 'events', 'status'],
+  });
+  const endpointId = String((registered['webhook_endpoint'] as Json)['id']);
+  await using receiver = startReceiver(String(registered['secret']), port, stateDir);
+  print(`  ${await receiver.line('receiving')}`);
+  print();
+
+  step('A second key ends in 15 days: its owner is to be told 14 days ahead.');
+  await call({
+    method: 'POST',
+    url: keys,
+    as: admin,
+    body: { name: 'Ends soon', owner_id: 'tour', scopes: ['orders:read'], expires_in_days: 15 },
+    expect: { status: 201 },
+    of: 'api_key',
+    show: ['id', 'expires_at'],
+  });
+
+  step('The first key may read orders.');
   await call({ method: 'GET', url: orders, as: old, expect: { status: 200 }, show: [] });
 
   step('It may not place one. The answer names the scope that is missing.');
@@ -150,6 +231,10 @@ async function play({ apis, admin_key, control }: StackFile): Promise<void> {
     body: { advance_seconds: 25 * 3600 },
     expect: { status: 200 },
   });
+
+  step('The notice has come to the receiver, which checked its signature: type, key, days left.');
+  print(`  ${await receiver.line('api_key.expiring')}`);
+  print();
 
   step('The grace is over: the first key is refused, its successor works.');
   await call({ method: 'GET', url: orders, as: old, expect: { status: 401 }, show: PROBLEM });
@@ -197,6 +282,21 @@ async function play({ apis, admin_key, control }: StackFile): Promise<void> {
   for (const { generation, id, status, parent_key_id } of lineage['data'] as Json[])
     print(`    ${JSON.stringify({ generation, id, status, parent_key_id })}`);
   print();
+
+  step('And all that ever happened to it is in its trail, newest first.');
+  const trail = await call({
+    method: 'GET',
+    url: `${keys}/${oldId}/events`,
+    as: admin,
+    expect: { status: 200, next_cursor: null },
+    show: [],
+  });
+  for (const { type, occurred_at, actor, reason } of trail['data'] as Json[])
+    print(`    ${JSON.stringify({ type, occurred_at, actor, reason })}`);
+  print();
+
+  // Nobody listens there any more.
+  await fetch(`${webhooks}/${endpointId}`, { method: 'DELETE', headers: { 'x-api-key': admin_key } });
   print('That was the tour: every answer was as expected.');
 }
 
@@ -214,7 +314,7 @@ async function running(file: string): Promise<StackFile | undefined> {
 }
 
 /** Starts a stack on free ports, with a state that goes with it, for as long as the work takes. */
-async function onOwnStack(work: (stack: StackFile) => Promise<void>): Promise<void> {
+async function onOwnStack(work: (stack: StackFile, stateDir: string) => Promise<void>): Promise<void> {
   const { startStack } = await import('./stack.ts');
   const { synthesize } = await import('./synth.ts');
   const stateDir = mkdtempSync(join(tmpdir(), 'rekey-tour-'));
@@ -234,7 +334,7 @@ async function onOwnStack(work: (stack: StackFile) => Promise<void>): Promise<vo
   });
   print();
   try {
-    await work(stack);
+    await work(stack, stateDir);
   } finally {
     await stack.stop();
   }
@@ -246,7 +346,7 @@ async function tour(given: string | undefined): Promise<void> {
   const stack = await running(file);
   if (stack) {
     print(`On the stack of ${file}. Its clock moves by 25 hours on the way.\n`);
-    await play(stack);
+    await play(stack, dirname(file));
     print('To set the clock back, start the stack with --fresh: that forgets its data, too.');
   } else if (given !== undefined) {
     throw new TourFailed(`The stack of ${file} does not run. Start it with npm start, or leave --stack out.`);

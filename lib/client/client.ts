@@ -213,18 +213,22 @@ export function createRekeyClient({
 
       const key = await currentKey();
       if (now() >= nextCheck) check().catch(() => undefined);
-      const response = await attempt(key);
+      let response = await attempt(key);
       if (response.status !== 401 || !isRepeatable(input, init)) return response;
 
-      // Another process may have replaced the key, or a person.
+      // Another process may have replaced the key, or a person. What is stored may be dead (`parentOf`): then the key
+      // before it works.
       const stored = await readStore().catch(() => undefined);
-      const other = [inUse, stored?.key, stored?.previous_key].find(
-        (one) => one !== undefined && one !== key,
-      );
-      if (other === undefined) return response;
-      const again = await attempt(other);
-      if (again.status !== 401 && inUse === key) inUse = other;
-      return again;
+      const others = new Set([inUse, stored?.key, stored?.previous_key]);
+      others.delete(key);
+      for (const other of others) {
+        if (other === undefined) continue;
+        response = await attempt(other);
+        if (response.status === 401) continue;
+        if (inUse === key) inUse = other;
+        break;
+      }
+      return response;
     },
 
     rotate: async () => check(await currentKey()),

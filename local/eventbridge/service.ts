@@ -202,7 +202,7 @@ export function startEventBridge(o: {
         action: 'events:PutEvents',
         resource: busArn(bus),
         context: {
-          'events:source': Source ?? '',
+          'events:source': [Source ?? ''],
           'events:detail-type': DetailType ?? '',
           'events:eventBusInvocation': 'false',
         },

@@ -31,16 +31,16 @@ describe('npm run tour', () => {
   it('ends well, and every answer has the status that it promises', () => {
     expect({ code, statuses: statuses(printed) }).toEqual({
       code: 0,
-      statuses: '201 200 403 201 200 200 200 401 200 200 201 200 401 200'.split(' '),
+      statuses: '201 201 201 200 403 201 200 200 200 401 200 200 201 200 401 200 200'.split(' '),
     });
   });
 
   it('shows the scope that is missing', () => {
-    expect(step(3)).toContain('"missing_scopes": ["orders:write"]');
+    expect(step(5)).toContain('"missing_scopes": ["orders:write"]');
   });
 
   it('shows that the first key ended with its grace, and that its successor was revoked', () => {
-    const lineage = [...step(10).matchAll(/^ +(\{"generation".*\})$/gm)].map(([, line]) =>
+    const lineage = [...step(13).matchAll(/^ +(\{"generation".*\})$/gm)].map(([, line]) =>
       JSON.parse(line ?? ''),
     );
     expect(lineage.map(({ generation, status }) => [generation, status])).toEqual([
@@ -48,6 +48,19 @@ describe('npm run tour', () => {
       [1, 'revoked'],
     ]);
     expect(lineage[1].parent_key_id).toBe(lineage[0].id);
+  });
+
+  it('shows the notice that the receiver got 14 days before a key ends', () => {
+    expect(step(9)).toMatch(/^ {2}api_key\.expiring key_[0-9A-Za-z]{22}.*13/m);
+  });
+
+  it('shows the trail of the first key, newest first', () => {
+    const types = [...step(14).matchAll(/"type":"(api_key\.\w+)"/g)].map(([, type]) => type);
+    expect(types.filter((type) => type !== 'api_key.expired')).toEqual([
+      'api_key.rotated',
+      'api_key.first_used',
+      'api_key.created',
+    ]);
   });
 
   it('prints no secret: of each key its id, and not one character more', () => {

@@ -437,6 +437,21 @@ describe('lists', () => {
     expect(await page({ cursor: 'not/a/cursor' })).toMatchObject(type('invalid_request'));
   });
 
+  it('take a cursor of a lineage from its own caller and key only', async () => {
+    const owner_id = newOwner();
+    const { api_key } = await create({ owner_id });
+    const successor = (await rotate(api_key.id)).body.api_key.id;
+    const caller = someone(owner_id);
+    const { next_cursor } = (await call(listLineage, { id: api_key.id, query: { limit: '1' }, caller })).body;
+    const page = async (id: string, by: object) =>
+      (await call(listLineage, { id, query: { limit: '1', cursor: next_cursor }, caller: by })).body;
+    expect((await page(api_key.id, caller)).data).toHaveLength(1);
+    expect(await page(successor, caller)).toMatchObject(type('invalid_cursor'));
+    expect(await page(api_key.id, { ...caller, key_id: `key_${'8'.repeat(22)}` })).toMatchObject(
+      type('invalid_cursor'),
+    );
+  });
+
   it('show a lineage oldest first, from any of its keys, page by page', async () => {
     const { api_key } = await create();
     const ids = [api_key.id];

@@ -95,6 +95,7 @@ describe('the authorizer as it is deployed', () => {
         REKEY_KEY_PREFIX: 'rk',
         REKEY_EVENT_RETENTION_DAYS: '400',
         REKEY_LOG_SAMPLE_RATE: '0.5',
+        POWERTOOLS_SERVICE_NAME: 'Rekey',
       };
       const event = authorizerEvent({
         headers: { 'x-api-key': [key.reveal()] },

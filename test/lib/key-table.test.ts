@@ -145,7 +145,7 @@ describe('a revoke that loses every race', () => {
     expect(writes).toHaveLength(4);
     const [update, event] = writes.at(-1)!;
     expect(update?.Update).toMatchObject({
-      UpdateExpression: expect.stringContaining('ADD #version :one'),
+      UpdateExpression: expect.stringMatching(/ REMOVE #due_shard, #next_action_at ADD #version :one$/),
       ConditionExpression: 'attribute_exists(#pk) AND attribute_type(#revoked_at, :null)',
     });
     expect(event?.Put?.Item).toMatchObject({ event_type: 'api_key.revoked' });

@@ -5,7 +5,14 @@ import { publishBatch, readRecord, type SetAside } from '../../lib/publish.ts';
 
 const OCCURRED = '2026-11-24T20:00:00Z';
 const textOf = (id: string, more: Record<string, unknown> = {}) =>
-  JSON.stringify({ id, type: 'api_key.created', occurred_at: OCCURRED, api_key_id: `key_${id}`, ...more });
+  JSON.stringify({
+    id,
+    type: 'api_key.created',
+    occurred_at: OCCURRED,
+    api_key_id: `key_${id}`,
+    request_id: 'req-1',
+    ...more,
+  });
 
 function record(
   id: string,
@@ -96,6 +103,19 @@ describe('a batch', () => {
     expect(lags).toEqual([2.5, 2.5, 2.5, 2.5]);
   });
 
+  it('leaves a line for each event, by which its request is found', async () => {
+    const { lines } = await publish(records, { evt_2: 'for now' });
+    expect(lines).toEqual([
+      ...['evt_1', 'evt_3', 'evt_4'].map((event_id) => ({
+        level: 'info',
+        event: 'event_published',
+        event_id,
+        request_id: 'req-1',
+      })),
+      { level: 'error', event: 'event_unsent', event_id: 'evt_2', request_id: 'req-1', error: 'SomeError' },
+    ]);
+  });
+
   it('is begun again at the first event that failed for now', async () => {
     const { response, counts } = await publish(records, { evt_2: 'for now', evt_4: 'for now' });
     expect(response).toEqual({ batchItemFailures: [{ itemIdentifier: 'seq-evt_2' }] });
@@ -106,7 +126,9 @@ describe('a batch', () => {
     const { response, sent, aside, counts } = await publish(records, { evt_2: 'for good' });
     expect(response).toEqual({ batchItemFailures: [] });
     expect(sent).toEqual(['evt_1', 'evt_3', 'evt_4']);
-    expect(aside).toEqual([{ event_id: 'evt_2', pk: 'events_key_evt_2', error: 'SomeError' }]);
+    expect(aside).toEqual([
+      { event_id: 'evt_2', pk: 'events_key_evt_2', error: 'SomeError', request_id: 'req-1' },
+    ]);
     expect(counts).toEqual({ events_published: 3, events_set_aside: 1 });
   });
 

@@ -142,6 +142,23 @@ describe('a request', () => {
   });
 });
 
+describe('a request while other processes make secrets for one successor', () => {
+  it('works with the key before, though the store has changed from one dead secret to another', async () => {
+    const { makeClient, line, put, store } = setting();
+    line.rotateAndCrash(0);
+    put({ key: 'rk_live_dead0001', previous_key: line.keys[0]!.text });
+    const client = makeClient();
+    const read = store.read;
+    let reads = 0;
+    store.read = async () => {
+      if (reads++ > 0) put({ key: 'rk_live_dead0002', previous_key: line.keys[0]!.text });
+      return read();
+    };
+    line.breakManagement(1000);
+    expect(await byOf(client.fetch(URL_OF_ORDERS))).toBe(line.keys[0]!.id);
+  });
+});
+
 describe('the key', () => {
   it('is replaced at two thirds of its life, by a request that does not wait for it', async () => {
     const { client, line, advance, stored } = setting();

@@ -1,0 +1,2 @@
+/** `GET /health`, for everybody. */
+export const handler = async () => ({ status: 'ok' });

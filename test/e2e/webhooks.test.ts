@@ -1,0 +1,111 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { hang, status } from '../lib/webhook-receiver.ts';
+import { admin, management, newKey, newOwner } from './client.ts';
+import { keyIn, makeKeys, type Registered, recorded, register, until } from './webhook-endpoints.ts';
+
+const open: Registered[] = [];
+afterEach(async () => {
+  for (const { id, receiver } of open.splice(0)) {
+    await management('DELETE', `/webhook-endpoints/${id}`, { key: admin });
+    await receiver.close();
+  }
+});
+const registered = async (...parameters: Parameters<typeof register>): Promise<Registered> => {
+  const one = await register(...parameters);
+  open.push(one);
+  return one;
+};
+const deliveries = async ({ id }: Registered, query = '') =>
+  (await management('GET', `/webhook-endpoints/${id}/deliveries${query}`, { key: admin })).body.data;
+
+describe('a webhook', () => {
+  it('tells of a key that was made, signed and to the byte as it was recorded', async () => {
+    const owner_id = newOwner();
+    const { id, secret, receiver } = await registered(owner_id);
+    const key = await newKey({ owner_id });
+    expect(await until(() => receiver.received.length > 0, 20)).toBe(true);
+    const [one] = receiver.received;
+    expect(keyIn(secret, one!)).toBe(key.id);
+    expect(one!.body).toBe((await recorded(owner_id)).get(one!.headers['webhook-id']!));
+    expect(one!.body).not.toContain(key.key.slice(30));
+    const [delivery] = await deliveries({ id, secret, receiver });
+    expect(delivery).toMatchObject({ status: 'succeeded', event_type: 'api_key.created', attempt_count: 1 });
+  });
+
+  it('that was missed is sent again when the receiver is mended', async () => {
+    const owner_id = newOwner();
+    const endpoint = await registered(owner_id, status(410));
+    const { id, secret, receiver } = endpoint;
+    const first = await newKey({ owner_id });
+    const isDisabled = async () =>
+      (await management('GET', `/webhook-endpoints/${id}`, { key: admin })).body.webhook_endpoint.status ===
+      'disabled';
+    expect(await until(isDisabled, 20)).toBe(true);
+    const second = await newKey({ owner_id });
+    expect(await until(async () => (await deliveries(endpoint, '?status=held')).length === 2, 20)).toBe(true);
+
+    const path = `/webhook-endpoints/${id}/deliveries/redeliver`;
+    expect((await management('POST', path, { key: admin })).status).toBe(409);
+    receiver.answer(status(200));
+    await management('PATCH', `/webhook-endpoints/${id}`, { key: admin, body: { status: 'enabled' } });
+    const again = await management('POST', path, { key: admin });
+    expect(again).toMatchObject({ status: 202, body: { redelivered: 2, next_cursor: null } });
+    expect(await until(async () => (await deliveries(endpoint, '?status=succeeded')).length === 2, 20)).toBe(
+      true,
+    );
+    expect(new Set(receiver.received.map((one) => keyIn(secret, one)))).toEqual(
+      new Set([first.id, second.id]),
+    );
+    const about = (await management('GET', `/events?owner_id=${owner_id}`, { key: admin })).body.data;
+    expect(about.map(({ type }: { type: string }) => type)).toContain('webhook_endpoint.disabled');
+  });
+
+  it('is not sent to other owners, and its endpoint is nothing to them', async () => {
+    const owner_id = newOwner();
+    const { id, receiver } = await registered(owner_id);
+    const other = await newKey({ owner_id: newOwner(), scopes: ['webhooks:*', 'api-keys:*'] });
+    const asked = [
+      ['GET', `/webhook-endpoints/${id}`],
+      ['DELETE', `/webhook-endpoints/${id}`],
+      ['POST', `/webhook-endpoints/${id}/rotate-secret`],
+      ['POST', `/webhook-endpoints/${id}/test`],
+      ['GET', `/webhook-endpoints/${id}/deliveries`],
+    ] as const;
+    for (const [method, path] of asked)
+      expect((await management(method, path, { key: other.key })).status).toBe(404);
+    expect(receiver.received).toEqual([]);
+  });
+
+  it('goes to no address inside, not even on this machine', async () => {
+    for (const url of [
+      'https://127.0.0.1/',
+      'http://localhost:3000/',
+      'https://169.254.169.254/',
+      'http://10.0.0.1/',
+    ]) {
+      const answer = await management('POST', '/webhook-endpoints', {
+        key: admin,
+        body: { url, events: ['*'], owner_id: newOwner() },
+      });
+      expect([url, answer.status, answer.body.type]).toEqual([
+        url,
+        422,
+        'urn:rekey:problem:webhook_url_refused',
+      ]);
+    }
+  });
+});
+
+describe('an endpoint that hangs', () => {
+  it('for each of 500 events does not delay another one’s 500', async () => {
+    const owner_id = newOwner();
+    const hanging = await registered(owner_id, hang);
+    const healthy = await registered(owner_id);
+    const ids = await makeKeys(owner_id, 500);
+    const arrived = () => new Set(healthy.receiver.received.map((one) => keyIn(healthy.secret, one)));
+    // Less than a single attempt at the other one takes.
+    expect(await until(() => arrived().size >= 500, 14)).toBe(true);
+    expect(arrived()).toEqual(new Set(ids));
+    expect(hanging.receiver.received.length).toBeGreaterThan(0);
+  });
+});

@@ -39,7 +39,10 @@ export const isAnyOf = (wanted: Wanted): wanted is readonly (readonly string[])[
  */
 export function missingScopes(grants: readonly string[], wanted: Wanted): string[] {
   const missing = (all: readonly string[]): string[] =>
-    all.filter((scope) => !grants.some((grant) => covers(grant, scope)));
+    // What is held in so many words need not be looked for among the wildcards.
+    all.filter(
+      (scope) => !(isGrant(scope) && grants.includes(scope)) && !grants.some((grant) => covers(grant, scope)),
+    );
   if (!isAnyOf(wanted)) return missing(wanted as readonly string[]);
   return wanted.map(missing).reduce((least, other) => (other.length < least.length ? other : least));
 }

@@ -1,6 +1,16 @@
 import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import type { DeliveryRecord } from './delivery.schema.ts';
-import { claim, decideAfterAttempt, giveUp, hold, isDue, LIMITS, messageDelay, newsOf } from './delivery.ts';
+import {
+  claim,
+  decideAfterAttempt,
+  giveUp,
+  hold,
+  isDue,
+  LIMITS,
+  messageDelay,
+  newsOf,
+  SLOW,
+} from './delivery.ts';
 import { DeliveryMessage, type SendDeliveries, sendDeliveries } from './delivery-queue.ts';
 import { changeDelivery, getDelivery } from './delivery-table.ts';
 import { allowLoopbackHttpWebhooks } from './environment.ts';
@@ -103,7 +113,9 @@ class Batch {
     // A test is how somebody finds out whether a disabled endpoint is mended.
     if (!isEnabled(endpoint) && record.event_pk !== null)
       return void (await changeDelivery(record, hold(), table));
-    if (this.#lane === 'fast' && laneOf(endpoint, now()) === 'slow') return send([{ ...key, lane: 'slow' }]);
+    const lane = laneOf(endpoint, now());
+    // What the fast lane gave up is for the slow one, whatever the endpoint did since.
+    if (lane !== this.#lane && !(this.#lane === 'slow' && wasMoved(record))) return send([{ ...key, lane }]);
 
     const claimed = await changeDelivery(record, claim(this.#lane, now()), table);
     if (!claimed) return;
@@ -213,6 +225,8 @@ class Batch {
     });
   }
 }
+
+const wasMoved = ({ attempts }: DeliveryRecord): boolean => attempts.at(-1)?.error === SLOW;
 
 /** Lets so many through at a time. */
 class Turns {

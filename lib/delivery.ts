@@ -28,6 +28,9 @@ const KEPT_ATTEMPTS = 10;
 /** Milliseconds that an attempt may take, in all. */
 export const LIMITS: Record<Lane, number> = { fast: 3 * SECOND, slow: 15 * SECOND };
 
+/** The error of an attempt that the fast lane gave up. */
+export const SLOW = 'slow';
+
 /** Partitions of the due index that deliveries are spread over. */
 export const DELIVERY_SHARDS = ['delivery_0', 'delivery_1', 'delivery_2', 'delivery_3'];
 
@@ -192,7 +195,7 @@ function attemptOf(
 ): Attempt {
   const timing = { at: instant(started), latency_ms: Math.max(0, now - started) };
   if ('error' in result) {
-    const error = outcome === 'moved' ? 'slow' : result.error;
+    const error = outcome === 'moved' ? SLOW : result.error;
     return { ...timing, response_code: null, response_excerpt: null, error };
   }
   const { status, excerpt } = result;

@@ -184,6 +184,8 @@ export function decideAfterAttempt(
   // Prolonged when half of it is over, and not with every attempt.
   if (slow && (slow_until === null || Date.parse(slow_until) - now < SLOW_MS / 2))
     noted.slow_until = instant(now + SLOW_MS);
+  // It may have been our own machine that was slow: who answers in time is served with the others again.
+  if (!slow && slow_until !== null) noted.slow_until = null;
   if (outcome === 'succeeded' && failing_since !== null) noted.failing_since = null;
   if (outcome === 'failed' || outcome === 'gone') {
     if (failing_since === null) noted.failing_since = instant(now);

@@ -299,6 +299,22 @@ describe('an endpoint that hangs', () => {
     });
   });
 
+  it('once is served with the others again as soon as it answers in time', async () => {
+    const { endpoint, event } = await underWay({ slow_until: new Date(world.now() + HOUR).toISOString() });
+    const other = await world.record(owner_id);
+    await world.publish(other);
+    expect(world.messages.map(({ lane }) => lane)).toEqual(['slow', 'slow']);
+    const [second] = world.messages.splice(1, 1);
+    await world.deliver('slow');
+    expect((await endpointNow(endpoint)).slow_until).toBeNull();
+    world.messages.push(second!);
+    await world.deliver('slow');
+    expect(world.messages).toMatchObject([{ lane: 'fast' }]);
+    await world.deliver('fast');
+    for (const one of [event, other])
+      expect(await deliveryOf(endpoint, one)).toMatchObject({ status: 'succeeded' });
+  });
+
   it('does not delay another one’s events', async () => {
     const healthy = await startReceiver();
     const hanging = await endpointHere();

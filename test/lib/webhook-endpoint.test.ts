@@ -89,6 +89,16 @@ describe('a slow endpoint', () => {
     expect(later.noted).toEqual({ slow_until: at(NOW + 400_000 + HOUR / 6) });
   });
 
+  it('that answers in time again is in the fast lane again', () => {
+    const slow = anEndpoint({ slow_until: at(NOW + HOUR) });
+    expect(decideAfterAttempt(slow, { outcome: 'succeeded', slow: false }, NOW).noted).toEqual({
+      slow_until: null,
+    });
+    expect(decideAfterAttempt(slow, { outcome: 'failed', slow: false }, NOW).noted).toMatchObject({
+      slow_until: null,
+    });
+  });
+
   it('is not a failing one', () => {
     const { noted, disable } = decideAfterAttempt(
       anEndpoint({ failing_since: at(NOW - 9 * DAY) }),

@@ -368,7 +368,7 @@ describe('a table of routes from a stranger', () => {
     )?.[1];
     const keys = (await everyItem(stack)) as { pk: { S: string } }[];
     const apis = [...new Set(keys.map(({ pk }) => pk.S).filter((pk) => pk.startsWith('routes_')))];
-    expect(apis).toHaveLength(2);
+    expect(apis).toHaveLength(Object.keys(stack.apis).length);
 
     const told: { Status: string }[] = [];
     const cloudFormation = createServer((call, response) => {

@@ -1,4 +1,3 @@
-import { parseKey } from '../lib/key-format.ts';
 import { compilePolicy } from '../lib/policy-compiler.ts';
 import type { RouteScopes } from '../lib/routes.ts';
 import { authorizerEvent } from '../test/lib/authorizer-event.ts';
@@ -6,7 +5,7 @@ import { STAGE_ARN } from '../test/lib/policy-model.ts';
 import type { Part } from './part.ts';
 import { perSecond, ratioOf, type Series, takeTurns } from './rounds.ts';
 import { bareGetItem } from './twins/bare-get-item.ts';
-import type { World } from './world.ts';
+import { getItemFor, type World } from './world.ts';
 
 const THINGS = 100;
 
@@ -49,10 +48,7 @@ export async function manyScopesOnManyRoutes(world: World, { rounds = 15 } = {})
     const event = eventOf(key);
     return milliseconds(() => handler(event));
   };
-  const read = (key: string) => {
-    const id = String(parseKey(key, 'rk')?.id);
-    return milliseconds(() => bareGetItem(id));
-  };
+  const [inputOne, inputMany] = [await getItemFor(keys[0]), await getItemFor(keys[1])];
   const taken = await takeTurns(
     {
       'policy for 100 scopes': milliseconds(compiled(() => manyScopes)),
@@ -62,8 +58,8 @@ export async function manyScopesOnManyRoutes(world: World, { rounds = 15 } = {})
       ),
       'decision, 1 scope': decided(keys[0]),
       'decision, 100 scopes': decided(keys[1]),
-      'bare GetItem, 1 scope': read(keys[0]),
-      'bare GetItem, 100 scopes': read(keys[1]),
+      'bare GetItem, 1 scope': milliseconds(() => bareGetItem(inputOne)),
+      'bare GetItem, 100 scopes': milliseconds(() => bareGetItem(inputMany)),
     },
     { rounds },
   );

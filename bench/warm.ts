@@ -1,10 +1,9 @@
-import { parseKey } from '../lib/key-format.ts';
 import { authorizerEvent } from '../test/lib/authorizer-event.ts';
 import { loadBetterAuth } from './better-auth/verify.ts';
 import type { Part, Target } from './part.ts';
 import { perSecond, ratioOf, type Series, takeTurns } from './rounds.ts';
 import { bareGetItem } from './twins/bare-get-item.ts';
-import type { World } from './world.ts';
+import { getItemFor, type World } from './world.ts';
 
 /** Decisions a second in one process: the authorizer, a bare signed read, the twin, and better-auth in memory. */
 export async function warm(world: World, { rounds = 15 } = {}): Promise<Part> {
@@ -16,10 +15,10 @@ export async function warm(world: World, { rounds = 15 } = {}): Promise<Part> {
   const key = await world.addKey(['orders:read']);
   const routesHash = await world.addRoutes({ 'GET /orders': ['orders:read'] });
   const event = authorizerEvent({ headers: { 'x-api-key': [key] }, routesHash });
-  const id = String(parseKey(key, 'rk')?.id);
+  const input = await getItemFor(key);
   const calls: Record<string, () => Promise<unknown>> = {
     authorizer: () => ours.handler(event),
-    'bare GetItem': () => bareGetItem(id),
+    'bare GetItem': () => bareGetItem(input),
     twin: () => twin.handler(event, {} as never),
     ...('verify' in betterAuth && { 'better-auth': betterAuth.verify }),
   };

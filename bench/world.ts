@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { PutCommand } from '@aws-sdk/lib-dynamodb';
-import { mintKey, newKeyId } from '../lib/key-format.ts';
+import type { DynamoDbCall } from '../lib/dynamodb-http.ts';
+import { mintKey, newKeyId, parseKey } from '../lib/key-format.ts';
+import { createKeyReader } from '../lib/key-reader.ts';
 import { type RouteScopes, routesHash } from '../lib/routes.ts';
 import { openTable } from '../lib/table-client.ts';
 import { SORT_KEY } from '../lib/table-layout.ts';
@@ -13,6 +15,19 @@ import { makeTable } from '../test/engine/new-table.ts';
 import { API_ID } from '../test/lib/authorizer-event.ts';
 
 const TABLE = 'bench';
+
+/** The very GetItem that the authorizer sends for a key. */
+export async function getItemFor(key: string): Promise<object> {
+  let sent: object = {};
+  const call: DynamoDbCall = async (_operation, input) => {
+    sent = input;
+    return {};
+  };
+  await createKeyReader({ table: TABLE, call, eventRetentionDays: 400 }).getKey(
+    String(parseKey(key, 'rk')?.id),
+  );
+  return sent;
+}
 
 /** A DynamoDB engine with a table, and the environment in which an authorizer finds it. */
 export async function startWorld() {

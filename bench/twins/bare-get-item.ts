@@ -4,14 +4,10 @@ import aws4 from 'aws4';
 
 const agent = new Agent({ keepAlive: true, maxSockets: 64 });
 
-/** @param id of the key to read */
-export function bareGetItem(id: string, env = process.env): Promise<{ Item?: unknown }> {
+/** @param input of GetItem, `TableName` included */
+export function bareGetItem(input: object, env = process.env): Promise<{ Item?: unknown }> {
   const url = new URL(String(env['AWS_ENDPOINT_URL_DYNAMODB']));
-  const body = JSON.stringify({
-    TableName: env['REKEY_TABLE_NAME'],
-    Key: { pk: { S: id }, sk: { S: 'api_key' } },
-    ConsistentRead: true,
-  });
+  const body = JSON.stringify(input);
   const { headers } = aws4.sign(
     {
       service: 'dynamodb',

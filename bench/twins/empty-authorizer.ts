@@ -5,7 +5,11 @@ import { bareGetItem } from './bare-get-item.ts';
 
 export const handler = async (event: { methodArn: string; multiValueHeaders: Record<string, string[]> }) => {
   const id = parseKey(event.multiValueHeaders['x-api-key']?.[0] ?? '', 'rk')?.id ?? '';
-  const { Item } = await bareGetItem(id);
+  const { Item } = await bareGetItem({
+    TableName: process.env['REKEY_TABLE_NAME'],
+    Key: { pk: { S: id }, sk: { S: 'api_key' } },
+    ConsistentRead: true,
+  });
   if (!Item) throw new Error('Unauthorized');
   return { principalId: id, policyDocument: policyFor('Allow', event.methodArn) };
 };

@@ -28,6 +28,9 @@ const {
   toResponse,
   Unavailable,
   UnsupportedMediaType,
+  WebhookEndpointDisabled,
+  WebhookEndpointLimit,
+  WebhookUrlRefused,
 } = module;
 
 const ID = 'key_035OVLf5NbCkftOoCXHY41';
@@ -52,6 +55,9 @@ const all = [
   new IdempotencyKeyReused(),
   new InternalError(),
   new Unavailable(),
+  new WebhookEndpointLimit(20),
+  new WebhookEndpointDisabled(),
+  new WebhookUrlRefused('https_only', 'Use a URL that begins with https://.'),
 ];
 const bodyOf = (problem: module.Problem) => JSON.parse(toResponse(problem, 'request-1').body);
 

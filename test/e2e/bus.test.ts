@@ -112,7 +112,11 @@ describe('events on the bus', () => {
         events: { event: { detail: { api_key_id?: string } }; rules: string[] }[];
       };
       const found = events.find(({ event }) => event.detail.api_key_id === id);
-      if (found) return expect(found).toMatchObject({ bus: 'Rekey-events', rules: [] });
+      if (found)
+        return expect(found).toMatchObject({
+          bus: 'Rekey-events',
+          rules: [expect.stringMatching(/^Rekey-Webhooks/)],
+        });
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     throw new Error('the event did not come over the bus');

@@ -1,6 +1,7 @@
-import { CustomResource, Duration, Lazy } from 'aws-cdk-lib';
+import { CustomResource, Duration, Lazy, Stack } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 import { type RouteScopes, routesHash, validateRoutes } from '../lib/routes.ts';
+import { flushRole } from './flush-role.ts';
 import type { RekeyReference } from './rekey-reference.ts';
 import { neededBy, type RouteAccess } from './route-access.ts';
 
@@ -12,6 +13,15 @@ export interface DeclaredRoutesProps {
   apiId: string;
   /** @default false */
   isWebSocket?: boolean;
+  stage: DeclaredStage;
+}
+
+/** The stage that names the hash. Whoever revokes a key flushes what it keeps. */
+export interface DeclaredStage {
+  name: string;
+  kind: 'rest' | 'http' | 'websocket';
+  /** Seconds for which API Gateway keeps answers of the authorizer; 0: none. */
+  ttlSeconds: number;
 }
 
 /**
@@ -47,6 +57,7 @@ export class DeclaredRoutes extends Construct {
         Hash: this.hash,
         // One string: CDK leaves out empty lists, which are the public routes.
         Routes: Lazy.string({ produce: () => JSON.stringify(this.#routes) }),
+        Stage: this.#stageText(props),
       },
     });
   }
@@ -59,5 +70,20 @@ export class DeclaredRoutes extends Construct {
     validateRoutes(this.#isWebSocket ? { $connect: [], [route]: needed } : { [route]: needed });
     if (!this.#isWebSocket && route === '$connect') throw new Error('Route "$connect" is for WebSocket APIs');
     Object.assign(this.#routes, { [route]: needed });
+  }
+
+  /** A `StageDeclaration` of lib/stage.schema.ts. */
+  #stageText({ apiId, rekey, stage }: DeclaredRoutesProps): string {
+    const { account, region } = Stack.of(this);
+    const role = flushRole(this, apiId, rekey, stage);
+    return Stack.of(this).toJsonString({
+      api_id: apiId,
+      stage: stage.name,
+      kind: stage.kind,
+      account,
+      region,
+      cache_ttl_seconds: stage.ttlSeconds,
+      ...(role && { role_arn: role.roleArn }),
+    });
   }
 }

@@ -60,6 +60,7 @@ export class ProtectedHttpApi extends Construct {
     this.#routes = new DeclaredRoutes(this, 'Routes', {
       rekey: props.rekey,
       apiId: this.apiId,
+      stage: { name: STAGE, kind: 'http', ttlSeconds: 0 },
     });
     const logs = new LogGroup(this, 'AccessLogs', {
       retention: props.logRetention ?? RetentionDays.THREE_MONTHS,

@@ -104,6 +104,7 @@ export class ProtectedRestApi extends Construct {
     this.#routes = new DeclaredRoutes(this, 'Routes', {
       rekey: props.rekey,
       apiId: this.restApiId,
+      stage: { name: STAGE, kind: 'rest', ttlSeconds: 0 },
     });
     // API Gateway makes this group by itself at the first line, and then it is kept for ever.
     const executionLogs = new LogGroup(this, 'ExecutionLogs', {

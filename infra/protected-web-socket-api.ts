@@ -71,6 +71,7 @@ export class ProtectedWebSocketApi extends Construct {
       rekey: props.rekey,
       apiId: this.apiId,
       isWebSocket: true,
+      stage: { name: STAGE, kind: 'websocket', ttlSeconds: 0 },
     });
     const logs = new LogGroup(this, 'AccessLogs', {
       retention: props.logRetention ?? RetentionDays.THREE_MONTHS,

@@ -33,7 +33,7 @@ const ask = (
   registerStage(
     {
       RequestType,
-      ResourceProperties: stage && { Stage: JSON.stringify(stage) },
+      ResourceProperties: { ...(stage && { Stage: JSON.stringify(stage) }) },
     } as unknown as CloudFormationCustomResourceEvent,
     `routes_${api}/${hash}`,
     now,

@@ -1,18 +1,14 @@
 import { CustomResource, Duration, Lazy, Stack } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
+import { findClashes } from '../lib/policy-compiler.ts';
 import { type RouteScopes, routesHash, validateRoutes } from '../lib/routes.ts';
 import { flushRole } from './flush-role.ts';
 import type { RekeyReference } from './rekey-reference.ts';
 import { neededBy, type RouteAccess } from './route-access.ts';
 
-/** The stage's variable that names its table of routes. The authorizer reads it from the request. */
-export const ROUTES_VARIABLE = 'rekeyRoutes';
-
 export interface DeclaredRoutesProps {
   rekey: RekeyReference;
   apiId: string;
-  /** @default false */
-  isWebSocket?: boolean;
   stage: DeclaredStage;
 }
 
@@ -38,13 +34,16 @@ export class DeclaredRoutes extends Construct {
 
   constructor(scope: Construct, id: string, props: DeclaredRoutesProps) {
     super(scope, id);
-    this.#isWebSocket = props.isWebSocket ?? false;
+    this.#isWebSocket = props.stage.kind === 'websocket';
     this.hash = Lazy.string({
       produce: () => {
         if (this.#isWebSocket && !Object.hasOwn(this.#routes, '$connect'))
           throw new Error(
             `${this.node.path}: a WebSocket API needs the route $connect, without which everybody could open a connection`,
           );
+        const clashes = props.stage.ttlSeconds > 0 ? findClashes(this.#routes) : [];
+        if (clashes.length > 0)
+          throw new Error(`${this.node.path}: ${clashes.map(({ message }) => message).join('\n')}`);
         return routesHash(this.#routes);
       },
     });

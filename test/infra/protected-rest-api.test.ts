@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { type App, Stack } from 'aws-cdk-lib';
+import { type App, Duration, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
 import { ProtectedRestApi } from '../../infra/protected-rest-api.ts';
+import type { CachingProps } from '../../infra/protection.ts';
 import { importRekey } from '../../infra/rekey-reference.ts';
 import type { RouteOptions } from '../../infra/route-access.ts';
 import { operations } from '../../lib/operations/index.ts';
@@ -72,6 +73,60 @@ describe('a protected REST API', () => {
         IdentitySource: '',
       });
     }
+  });
+
+  describe('with cacheTtl', () => {
+    const kept = (more: Partial<CachingProps> = {}) =>
+      new ProtectedRestApi(stack, 'Api', { rekey: importRekey(), cacheTtl: Duration.minutes(5), ...more });
+
+    it('keeps answers by one header, x-api-key, and tells the authorizer', () => {
+      kept().addRoute('GET /orders', { scopes: ['orders:read'], handler });
+      const all = resources();
+      expect(only(all, 'AWS::ApiGateway::Authorizer').Properties).toMatchObject({
+        AuthorizerResultTtlInSeconds: 300,
+        IdentitySource: 'method.request.header.x-api-key',
+      });
+      expect(only(all, 'AWS::ApiGateway::Stage').Properties.Variables).toEqual({
+        rekeyRoutes: routesHash({ 'GET /orders': ['orders:read'] }),
+        rekeyCacheHeader: 'x-api-key',
+      });
+    });
+
+    it('is deployed anew when that changes, since a stage serves what was deployed', () => {
+      const deployments = [undefined, Duration.minutes(5), Duration.minutes(6)].map((cacheTtl) => {
+        const other = new Stack(appForTemplates(), 'Shop');
+        const api = new ProtectedRestApi(other, 'Api', {
+          rekey: importRekey(),
+          ...(cacheTtl && { cacheTtl }),
+        });
+        const of = LambdaFunction.fromFunctionName(other, 'Handler', 'handler');
+        api.addRoute('GET /orders', { scopes: ['orders:read'], handler: of });
+        return only(resourcesOf(Template.fromStack(other)), 'AWS::ApiGateway::Deployment').id;
+      });
+      expect(new Set(deployments).size).toBe(3);
+    });
+
+    it('does not synthesize where no policy is exact, and names the routes', () => {
+      const api = kept();
+      api.addRoute('GET /a/{id}', { scopes: ['a:read'], handler });
+      api.addRoute('GET /a/{id}/x', { scopes: ['a:write'], handler });
+      api.addRoute('GET /a/{id}/y/x', { scopes: ['a:read'], handler });
+      expect(() => Template.fromStack(stack)).toThrow(
+        /Shop\/Api\/Routes: .*no IAM policy refuses GET \/a\/\{id\}\/x and allows GET \/a\/\{id\}\/y\/x/,
+      );
+    });
+
+    it('takes the same routes without it', () => {
+      const api = make();
+      api.addRoute('GET /a/{id}', { scopes: ['a:read'], handler });
+      api.addRoute('GET /a/{id}/x', { scopes: ['a:write'], handler });
+      api.addRoute('GET /a/{id}/y/x', { scopes: ['a:read'], handler });
+      expect(() => Template.fromStack(stack)).not.toThrow();
+    });
+
+    it.each([Duration.seconds(3601), Duration.millis(1500)])('does not take %s', (cacheTtl) => {
+      expect(() => kept({ cacheTtl })).toThrow('cacheTtl must be whole seconds, 3600 at most');
+    });
   });
 
   it('lets its own authorizer, and no other, call the authorizer function', () => {

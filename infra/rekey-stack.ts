@@ -165,7 +165,13 @@ export class RekeyStack extends Stack {
     const registerRoutes = lambda(
       'register-routes',
       'Keeps the routes of an API and their scopes, for CloudFormation',
-      { settings: [], access: [itemAccess(table, ['PutItem', 'UpdateItem'], ['routes_*'])] },
+      {
+        settings: [],
+        access: [
+          itemAccess(table, ['PutItem', 'UpdateItem'], ['routes_*']),
+          itemAccess(table, ['GetItem', 'PutItem', 'Query', 'UpdateItem'], ['stages']),
+        ],
+      },
     );
     const createAdminKey = lambda(
       'create-admin-key',

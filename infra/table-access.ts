@@ -10,7 +10,11 @@ export type ItemKind =
   | 'events_*'
   | 'whe_*'
   | 'webhooks_*'
-  | 'deliveries_*';
+  | 'deliveries_*'
+  | 'stages'
+  | 'flushes'
+  | 'heartbeats'
+  | 'canary_samples';
 
 export type ItemAction = 'GetItem' | 'PutItem' | 'UpdateItem' | 'DeleteItem' | 'Query';
 

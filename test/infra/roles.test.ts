@@ -121,7 +121,10 @@ const delivering = [
 
 const access: Record<string, string[]> = {
   Authorizer: ['GetItem on table of key_* routes_*', firstUse, recording],
-  RegisterRoutes: ['PutItem+UpdateItem on table of routes_*'],
+  RegisterRoutes: [
+    'PutItem+UpdateItem on table of routes_*',
+    'GetItem+PutItem+Query+UpdateItem on table of stages',
+  ],
   CreateAdminKey: ['GetItem+PutItem on table of key_*', recording],
   CreateKey: ['GetItem+PutItem on table of idempotency_* key_*', naming('digest hint'), recording],
   ListKeys: [`Query on table/index/by_owner ${listing}`, cursors],

@@ -7,6 +7,7 @@ import { keyEvent, newEventId, type Origin } from './event.ts';
 import { eventItem } from './event-item.ts';
 import { type Misuse, misuseData } from './misuse.ts';
 import { isGrant } from './scope.ts';
+import { eventTime, firstUseOf } from './version.ts';
 
 /** What of a key a decision needs. Names and metadata stay in the table. */
 const FACTS = [
@@ -241,12 +242,14 @@ export function createKeyReader({
       if (facts.digest !== digest || facts.revoked_at !== null || facts.first_used_at !== null) return false;
 
       const record = recordOf(item);
-      const first_used_at = new Date(origin.now).toISOString();
-      const told = { id: newEventId(origin.now), before: record };
+      const first_used_at = firstUseOf(record, origin.now);
+      const used = { ...record, first_used_at };
+      const now = eventTime(used, origin.now);
+      const told = { id: newEventId(now), before: record };
       return mark('first_used_at', first_used_at, {
         record,
         condition: 'attribute_type(#first_used_at, :null)',
-        event: keyEvent('api_key.first_used', { ...record, first_used_at }, origin, told),
+        event: keyEvent('api_key.first_used', used, { ...origin, now }, told),
       });
     },
 
@@ -271,11 +274,12 @@ export function createKeyReader({
 
       const record = recordOf(item);
       const data = misuseData(misuse, record, where);
+      const now = eventTime(record, origin.now);
       return mark('told_at', new Date(origin.now).toISOString(), {
         record,
         condition: told_at === undefined ? 'attribute_not_exists(#told_at)' : '#told_at = :seen',
         ...(told_at !== undefined && { seen: told_at }),
-        event: keyEvent(misuse, record, origin, { id: newEventId(origin.now), data }),
+        event: keyEvent(misuse, record, { ...origin, now }, { id: newEventId(now), data }),
       });
     },
   };

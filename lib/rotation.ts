@@ -130,7 +130,7 @@ export function decideRotation(
       replaces_key_id: null,
       honey: record.honey,
       swept_until: null,
-      version: 1,
+      version: now,
       ttl: ttlOf({ expires_at, revoked_at: null }, settings.retention_days),
     },
   };

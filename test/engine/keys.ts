@@ -64,7 +64,7 @@ export function aKey(facts: Partial<ApiKeyRecord> = {}): ApiKeyRecord {
     replaces_key_id: null,
     honey: false,
     digest,
-    version: 1,
+    version: NOW,
     ttl: ttlOf({ expires_at, revoked_at: null }, RETENTION_DAYS),
     ...facts,
   };

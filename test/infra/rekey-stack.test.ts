@@ -235,7 +235,9 @@ describe('the stacks', () => {
         for (const [, { Properties }] of permissions) {
           expect(Properties).toMatchObject({
             Action: 'lambda:InvokeFunction',
-            Principal: /SweepKeys|RequeueDeliveries|FinishCompromises/.test(JSON.stringify(Properties.FunctionName))
+            Principal: /SweepKeys|RequeueDeliveries|FinishCompromises/.test(
+              JSON.stringify(Properties.FunctionName),
+            )
               ? 'events.amazonaws.com'
               : 'apigateway.amazonaws.com',
             SourceArn: expect.anything(),

@@ -10,7 +10,7 @@ import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import type { Protection } from './protection.ts';
 
-const STAGE = 'v1';
+export const STAGE = 'v1';
 
 /**
  * Of each request, what an operator needs, and nothing that the caller chose freely: no headers, no query string,

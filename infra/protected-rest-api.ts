@@ -14,7 +14,7 @@ import { Construct } from 'constructs';
 import { gatewayResponses } from '../lib/gateway-responses.ts';
 import { acknowledgeOpen, type CachingProps, type ProtectedApiProps, Protection } from './protection.ts';
 import type { RekeyReference } from './rekey-reference.ts';
-import { completeRestApi, stageOptions, urlOf } from './rest-stage.ts';
+import { completeRestApi, STAGE, stageOptions, urlOf } from './rest-stage.ts';
 import type { RouteOptions } from './route-access.ts';
 
 /**
@@ -43,7 +43,7 @@ export class ProtectedRestApi extends Construct {
     super(scope, id);
     this.#rekey = props.rekey;
     const apiId = Lazy.string({ produce: () => this.restApiId });
-    this.#protection = new Protection(this, { ...props, apiId });
+    this.#protection = new Protection(this, { ...props, apiId, stage: { name: STAGE, kind: 'rest' } });
 
     this.#api = new RestApi(this, 'Api', {
       restApiName: this.node.path.replaceAll('/', '-'),

@@ -47,7 +47,7 @@ export class ProtectedSpecRestApi extends Construct {
   constructor(scope: Construct, id: string, props: ProtectedSpecRestApiProps) {
     super(scope, id);
     const apiId = Lazy.string({ produce: () => this.restApiId });
-    const protection = new Protection(this, { ...props, apiId });
+    const protection = new Protection(this, { ...props, apiId, stage: { name: STAGE, kind: 'rest' } });
     const { ttlSeconds, cacheHeader } = protection;
     const { document, routes } = protectOpenApi(this.#integrated(props, protection), {
       api: 'rest',

@@ -67,7 +67,7 @@ export const ApiKeyRecord = z.object({
   next_generation: z.int().optional(),
   /** SHA-256 of the whole key text, 64 hex digits. Never leaves the table. */
   digest: z.string().regex(/^[0-9a-f]{64}$/),
-  /** Counts decided writes; every one is conditional on the version it was decided from. */
+  /** Grows with every decided write, which is conditional on the version it was decided from (version.ts). */
   version: z.int().min(1),
   /** Epoch seconds after which DynamoDB may tidy the item away; absent for a key that never ends. */
   ttl: z.int().optional(),

@@ -5,6 +5,7 @@ import { DynamoDbFailure } from './dynamodb-http.ts';
 import { keyEvent, newEventId, type Origin } from './event.ts';
 import { eventItem } from './event-item.ts';
 import { isGrant } from './scope.ts';
+import { eventTime, firstUseOf } from './version.ts';
 
 /** What of a key a decision needs. Names and metadata stay in the table. */
 const FACTS = [
@@ -175,9 +176,11 @@ export function createKeyReader({
       if (facts.digest !== digest || facts.revoked_at !== null || facts.first_used_at !== null) return false;
 
       const record = plainOf(item) as unknown as ApiKeyRecord;
-      const first_used_at = new Date(origin.now).toISOString();
-      const told = { id: newEventId(origin.now), before: record };
-      const event = keyEvent('api_key.first_used', { ...record, first_used_at }, origin, told);
+      const first_used_at = firstUseOf(record, origin.now);
+      const used = { ...record, first_used_at };
+      const now = eventTime(used, origin.now);
+      const told = { id: newEventId(now), before: record };
+      const event = keyEvent('api_key.first_used', used, { ...origin, now }, told);
       try {
         await call('TransactWriteItems', {
           // The call may be sent twice; with a token it is done once.

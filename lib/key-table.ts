@@ -21,6 +21,7 @@ import {
   transact,
 } from './table-client.ts';
 import { BY_LINEAGE, BY_OWNER, SORT_KEY } from './table-layout.ts';
+import { eventTime, firstUseOf, nextVersion } from './version.ts';
 
 /** Absent when they do not apply: a change that says undefined takes them away. Every other attribute stays. */
 const REMOVABLE: ReadonlySet<string> = new Set(['ttl', 'due_shard', 'next_action_at']);
@@ -139,7 +140,7 @@ export function rotateKey(
       // An answer was lost and the write was ours: DynamoDB knows its token for ten minutes, other engines may not.
       if (last && record.successor_key_id === last.successor.id) return last;
       const { old, successor } = decide(record);
-      const previous = changed(record, { ...old, successor_key_id: successor.id });
+      const previous = changed(record, { ...old, successor_key_id: successor.id }, origin);
       last = { successor, previous };
 
       const outcome = await transact(table, [
@@ -185,8 +186,8 @@ export function cancelRotation(
       const successor = id === null ? undefined : await getKey(id, table);
       const decided = decide(record, successor);
       if (!successor) throw new NotFound();
-      const after = changed(record, decided.old);
-      const dropped = decided.successor ? changed(successor, decided.successor) : successor;
+      const after = changed(record, decided.old, origin);
+      const dropped = decided.successor ? changed(successor, decided.successor, origin) : successor;
       last = { record: after, successor: dropped };
       const outcome = await transact(table, [
         updating(record, after, table, { successor_key_id: successor.id }),
@@ -228,7 +229,7 @@ export async function revokeKey(
     const regardless = tries > MOST_POLITE_REVOKES;
     // An end that is past cannot move any more, and one to come lies after this; so the ttl holds, whoever writes.
     const ttl = ttlOf({ expires_at: record.expires_at, revoked_at }, retention_days);
-    const revoked = changed(record, { revoked_at, revoked_reason: reason, ttl, ...NOTHING_DUE });
+    const revoked = changed(record, { revoked_at, revoked_reason: reason, ttl, ...NOTHING_DUE }, origin);
     const update = regardless ? revokingRegardless(revoked, table) : updating(record, revoked, table);
     const event = telling('api_key.revoked', revoked, origin, table, { before: record, reason });
     const outcome = await transact(table, [update, event], MOST_TRIES_OF_REVOKE);
@@ -295,7 +296,7 @@ export async function markFirstUse(
       async (record) => {
         if (record.digest !== digest || record.revoked_at !== null) return 'refused';
         if (record.first_used_at !== null) return 'already';
-        const used = { ...record, first_used_at: new Date(origin.now).toISOString() };
+        const used = { ...record, first_used_at: firstUseOf(record, origin.now) };
         const outcome = await transact(table, [
           updating(record, used, table, { digest }),
           telling('api_key.first_used', used, origin, table, { before: record }),
@@ -335,10 +336,8 @@ export async function doWhatIsDue(
         const step = decide(record);
         if (!step) return 'nothing';
         const { changes, event } = step;
-        const after = changed(record, changes);
-        // Ids of events sort by time, and what happens to a key one after the other must sort so.
-        const told =
-          event && telling(event.type, after, { ...origin, now: origin.now + events }, table, event);
+        const after = changed(record, changes, origin);
+        const told = event && telling(event.type, after, origin, table, event);
         const outcome = await transact(table, [updating(record, after, table), ...(told ? [told] : [])]);
         return outcome instanceof ConditionFailed ? 'conflict' : { record: after, events: told ? 1 : 0 };
       },
@@ -349,6 +348,14 @@ export async function doWhatIsDue(
     events += done.events;
   }
 }
+
+/** What a query asks an index of keys for, and all that its role lets it see: an index holds whole records. */
+const LISTED = Object.keys(ListedKey.shape);
+const asListed = {
+  Select: 'SPECIFIC_ATTRIBUTES',
+  ProjectionExpression: LISTED.map((field) => `#${field}`).join(', '),
+  ExpressionAttributeNames: names(...LISTED),
+} as const;
 
 /**
  * Keys of an owner, newest first, from an index: good for lists, never for validity. A page is full if at most
@@ -375,9 +382,9 @@ export async function listByOwner(
   while (left > 0) {
     const page = await query(table, {
       IndexName: BY_OWNER,
+      ...asListed,
       KeyConditionExpression:
         last === undefined ? '#owner_id = :owner' : '#owner_id = :owner AND #id < :last',
-      ExpressionAttributeNames: names('owner_id', ...(last === undefined ? [] : ['id'])),
       ExpressionAttributeValues: { ':owner': owner_id, ...(last === undefined ? {} : { ':last': last }) },
       ScanIndexForward: false,
       Limit: Math.min(left, filter ? QUERY_PAGE : limit + 1 - keys.length),
@@ -414,8 +421,8 @@ export async function lineage(
   for (;;) {
     const page = await query(table, {
       IndexName: BY_LINEAGE,
+      ...asListed,
       KeyConditionExpression: '#root_key_id = :root AND #generation > :last',
-      ExpressionAttributeNames: names('root_key_id', 'generation'),
       ExpressionAttributeValues: { ':root': root_key_id, ':last': last },
       Limit: limit + 1 - keys.length,
     });
@@ -448,8 +455,8 @@ async function decideAndWrite<T>(
 }
 
 /** The record with these changes, and one version on. What is undefined is taken away. */
-const changed = (record: ApiKeyRecord, changes: Partial<ApiKeyRecord>): ApiKeyRecord =>
-  present({ ...record, ...changes, version: record.version + 1 });
+const changed = (record: ApiKeyRecord, changes: Partial<ApiKeyRecord>, { now }: Origin): ApiKeyRecord =>
+  present({ ...record, ...changes, version: nextVersion(record, now) });
 
 /** What of a record a write has to set, or to take away. */
 const differing = (before: ApiKeyRecord, after: ApiKeyRecord): Record<string, unknown> =>
@@ -468,7 +475,7 @@ async function writeVersion(
   table: KeyTable,
   more: { reason?: string; condition?: Condition } = {},
 ): Promise<ApiKeyRecord | 'conflict'> {
-  const after = changed(record, changes);
+  const after = changed(record, changes, origin);
   const outcome = await transact(table, [
     updating(record, after, table, more.condition),
     telling(type, after, origin, table, { before: record, ...(more.reason && { reason: more.reason }) }),
@@ -544,7 +551,10 @@ const telling = (
   origin: Origin,
   table: KeyTable,
   told: { before?: ApiKeyRecord; reason?: string | null; data?: Record<string, unknown> } = {},
-) => putEvent(keyEvent(type, record, origin, { id: newEventId(origin.now), ...told }), table);
+) => {
+  const now = eventTime(record, origin.now);
+  return putEvent(keyEvent(type, record, { ...origin, now }, { id: newEventId(now), ...told }), table);
+};
 
 /** The last part of a transaction: it takes the Idempotency-Key, if the request came with one. */
 const taking = (claim: Claim | undefined, made: Parameters<typeof claiming>[1], table: KeyTable) =>

@@ -58,7 +58,7 @@ export function newKey(
     generation: 0,
     swept_until: null,
     digest,
-    version: 1,
+    version: now,
     ttl: ttlOf({ expires_at: decided.expires_at, revoked_at: null }, settings.retention_days),
   };
   return { key, record: scheduled(record, settings, now) };

@@ -127,7 +127,7 @@ export function decideRotation(
       metadata: record.metadata,
       notify_days_before: record.notify_days_before,
       swept_until: null,
-      version: 1,
+      version: now,
       ttl: ttlOf({ expires_at, revoked_at: null }, settings.retention_days),
     },
   };

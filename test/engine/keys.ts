@@ -61,7 +61,7 @@ export function aKey(facts: Partial<ApiKeyRecord> = {}): ApiKeyRecord {
     notify_days_before: null,
     swept_until: null,
     digest,
-    version: 1,
+    version: NOW,
     ttl: ttlOf({ expires_at, revoked_at: null }, RETENTION_DAYS),
     ...facts,
   };

@@ -139,7 +139,7 @@ describe('the successor', () => {
       metadata: { team: 'a' },
       notify_days_before: null,
       swept_until: null,
-      version: 1,
+      version: NOW,
       ttl: (NOW + 120 * DAY) / 1000,
     });
     const minted = { id: NEXT, digest: 'b'.repeat(64), hint: 'abcd', created_by: ID };

@@ -16,6 +16,7 @@ import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { ListedKey } from '../lib/api-key.schema.ts';
+import type { Operation } from '../lib/operations/definition.ts';
 import { operations } from '../lib/operations/index.ts';
 import {
   BY_DUE,
@@ -97,6 +98,12 @@ const entryOf = (name: string): string => fileURLToPath(new URL(`../functions/${
 /** `create-key` becomes `CreateKey`. */
 const idOf = (name: string): string =>
   name.replace(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
+/** Who may call the route of an operation. */
+function accessOf(operation: Operation) {
+  if (operation.public) return { public: true as const, throttle: operation.throttle };
+  return operation.authenticated ? { authenticated: true as const } : { scopes: [operation.scope] };
+}
 
 /** The product: its table, its functions and the management API. */
 export class RekeyStack extends Stack {
@@ -209,17 +216,14 @@ export class RekeyStack extends Stack {
       ...logs,
     });
     const webhooks = new Webhooks(this, 'Webhooks', { table, bus, lambda, monitoring, settings });
-    new Leaks(this, 'Leaks', { table, bus, lambda, monitoring });
-    const needs = { ...operationNeeds(table, bus), ...webhooks.operationNeeds() };
+    const leaks = new Leaks(this, 'Leaks', { table, bus, lambda, monitoring, settings });
+    const needs = { ...operationNeeds(table, bus), ...webhooks.operationNeeds(), ...leaks.operationNeeds() };
     for (const operation of operations) {
       const own = needs[operation.name];
       if (!own)
         throw new Error(`Operation ${operation.name} has no role: say in rekey-stack.ts what it may do`);
       const handler = lambda(operation.name, operation.summary, own);
-      api.addRoute(
-        `${operation.method} ${operation.path}`,
-        operation.authenticated ? { authenticated: true, handler } : { scopes: [operation.scope], handler },
-      );
+      api.addRoute(`${operation.method} ${operation.path}`, { ...accessOf(operation), handler });
     }
 
     apiAlarms(monitoring, { authorizer, api, table });

@@ -7,7 +7,7 @@ import { keyEvent, newEventId, type Origin } from './event.ts';
 import { eventItem } from './event-item.ts';
 import { type Misuse, misuseData } from './misuse.ts';
 import { isGrant } from './scope.ts';
-import { eventTime, firstUseOf } from './version.ts';
+import { eventTime, firstUseOf, nextVersion } from './version.ts';
 
 /** What of a key a decision needs. Names and metadata stay in the table. */
 const FACTS = [
@@ -274,7 +274,7 @@ export function createKeyReader({
 
       const record = recordOf(item);
       const data = misuseData(misuse, record, where);
-      const now = eventTime(record, origin.now);
+      const now = nextVersion(record, origin.now);
       return mark('told_at', new Date(origin.now).toISOString(), {
         record,
         condition: told_at === undefined ? 'attribute_not_exists(#told_at)' : '#told_at = :seen',

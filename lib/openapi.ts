@@ -13,6 +13,7 @@ import {
   InternalError,
   InvalidCursor,
   InvalidRequest,
+  InvalidSignature,
   InvalidToken,
   KeyExpired,
   KeyRevoked,
@@ -80,6 +81,7 @@ const exampleOf: Record<ProblemCode, (operation: Operation) => Problem> = {
     ]),
   invalid_cursor: () => new InvalidCursor(),
   invalid_token: () => new InvalidToken(),
+  invalid_signature: () => new InvalidSignature(),
   insufficient_scope: ({ scope }) => new InsufficientScope(scope ? [scope] : []),
   scope_escalation: () => new ScopeEscalation(['orders:refund']),
   owner_forbidden: () => new OwnerForbidden(),
@@ -95,7 +97,7 @@ const exampleOf: Record<ProblemCode, (operation: Operation) => Problem> = {
   webhook_endpoint_limit: () => new WebhookEndpointLimit(MOST_ENDPOINTS),
   webhook_endpoint_disabled: () => new WebhookEndpointDisabled(),
   webhook_url_refused: () => new WebhookUrlRefused('https_only', urlRules.https_only),
-  payload_too_large: () => new PayloadTooLarge(LARGEST_BODY),
+  payload_too_large: ({ largestBody = LARGEST_BODY }) => new PayloadTooLarge(largestBody),
   unsupported_media_type: () => new UnsupportedMediaType(),
   idempotency_key_reused: () => new IdempotencyKeyReused(),
   internal_error: () => new InternalError(),
@@ -170,15 +172,20 @@ const IdempotencyKeyHeader = z
     example: '5d7b2f0e-rotate-billing',
   });
 
+const accessOf = ({ scope, public: everybody }: Operation): string => {
+  if (everybody) return 'Needs no key.';
+  return scope ? `Needs the scope \`${scope}\`.` : 'Any valid key may call it, for itself.';
+};
+
 const pathItem = (operation: Operation): ZodOpenApiOperationObject => {
   const { name, summary, description, scope, path, query, body, answer, examples } = operation;
   const roles = scope ? [scope] : [];
   return {
     operationId: name,
     summary,
-    description: `${description}\n\n${scope ? `Needs the scope \`${scope}\`.` : 'Any valid key may call it, for itself.'}`,
+    description: `${description}\n\n${accessOf(operation)}`,
     // OpenAPI 3.1 takes the needed roles of any scheme here, not of OAuth only.
-    security: [{ apiKey: roles }, { bearer: roles }],
+    security: operation.public ? [] : [{ apiKey: roles }, { bearer: roles }],
     requestParams: {
       ...(path.includes('{') && { path: z.object(pathIds(operation)) }),
       ...(query && { query: query as z.ZodObject }),

@@ -1,10 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import {
   eventRetentionDays,
+  githubKeysUrl,
   keyPrefix,
+  leaksQueueUrl,
   lifetimeSettings,
   logSampleRate,
   misuseSettings,
+  onLeak,
   retentionDays,
   scheduleSettings,
   tableName,
@@ -21,6 +24,9 @@ const env = {
   REKEY_NOTIFY_DAYS_BEFORE: '14',
   REKEY_LOG_SAMPLE_RATE: '0.25',
   REKEY_LATE_USE_MINUTES: '60',
+  REKEY_LEAKED_KEYS: 'report',
+  REKEY_LEAKS_QUEUE_URL: 'https://sqs.example/leaks',
+  REKEY_GITHUB_KEYS_URL: 'https://api.example/keys',
 };
 const readAll = (variables: Record<string, string | undefined>) => [
   tableName(variables),
@@ -31,6 +37,9 @@ const readAll = (variables: Record<string, string | undefined>) => [
   eventRetentionDays(variables),
   logSampleRate(variables),
   misuseSettings(variables),
+  onLeak(variables),
+  leaksQueueUrl(variables),
+  githubKeysUrl(variables),
 ];
 
 describe('the environment', () => {
@@ -44,6 +53,9 @@ describe('the environment', () => {
       400,
       0.25,
       { late_use_minutes: 60 },
+      'report',
+      'https://sqs.example/leaks',
+      'https://api.example/keys',
     ]);
   });
 
@@ -67,6 +79,8 @@ describe('the environment', () => {
     ['REKEY_MAX_LIFETIME_DAYS', ['0', '36501', 'Infinity', 'NaN', '89']],
     ['REKEY_ALLOW_NEVER_EXPIRING', ['yes', '1', 'TRUE', 'false ', 'truefalse']],
     ['REKEY_RETENTION_DAYS', ['0', 'x']],
+    ['REKEY_LEAKED_KEYS', ['yes', 'Revoke', ' revoke']],
+    ['REKEY_GITHUB_KEYS_URL', ['http://api.github.com/', 'http://127.0.0.1', 'file:///etc/passwd', 'x']],
     ['REKEY_LATE_USE_MINUTES', ['-1', '10081', '1.5', '1e3', 'x', '100000']],
     ['REKEY_NOTIFY_DAYS_BEFORE', ['0', '366', '14,', '14,14', '14, 3', '1,2,3,4,5,6', '1.5', 'x']],
     ['REKEY_LOG_SAMPLE_RATE', ['1.1', '-0.1', '.5', '1e-3', '2', '0,5', 'all']],

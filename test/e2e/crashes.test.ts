@@ -8,12 +8,14 @@ import {
   DeleteCommand,
   DynamoDBDocumentClient,
   GetCommand,
+  paginateQuery,
   paginateScan,
   QueryCommand,
 } from '@aws-sdk/lib-dynamodb';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { newDelivery } from '../../lib/delivery.ts';
 import { putDelivery } from '../../lib/delivery-table.ts';
+import { BY_OWNER, EVENTS_BY_OWNER, WEBHOOKS_BY_OWNER } from '../../lib/table-layout.ts';
 import { type Answer, newOwner, productOf } from './client.ts';
 import { advance, forget, type RunningStack, sharedAssembly, startRunningStack } from './running-stack.ts';
 
@@ -473,6 +475,42 @@ async function everyItem(): Promise<Item[]> {
   return items;
 }
 
+/** All that is in the indexes of an owner, as it is in the table. */
+async function itemsOf(owner: string): Promise<Item[]> {
+  const indexed = async (IndexName: string, partition: string): Promise<Item[]> => {
+    const found: Item[] = [];
+    const asked = {
+      TableName: stack.table,
+      IndexName,
+      KeyConditionExpression: '#partition = :owner',
+      ExpressionAttributeNames: { '#partition': partition },
+      ExpressionAttributeValues: { ':owner': owner },
+    };
+    for await (const page of paginateQuery({ client: table }, asked))
+      found.push(...((page.Items ?? []) as Item[]));
+    return found;
+  };
+  const [events, ...subjects] = await Promise.all([
+    indexed(EVENTS_BY_OWNER, 'event_owner_id'),
+    indexed(BY_OWNER, 'owner_id'),
+    indexed(WEBHOOKS_BY_OWNER, 'webhook_owner'),
+  ]);
+  const places = new Set([
+    ...subjects.flat().map(({ pk, sk }) => `${pk} ${sk}`),
+    ...events
+      .map(({ pk }) => pk.replace('events_', ''))
+      .flatMap((id) => [`${id} api_key`, `${id} webhook_endpoint`]),
+  ]);
+  const records = await Promise.all(
+    [...places].map(async (place) => {
+      const [pk, sk] = place.split(' ');
+      const asked = new GetCommand({ TableName: stack.table, Key: { pk, sk }, ConsistentRead: true });
+      return (await table.send(asked)).Item as Item | undefined;
+    }),
+  );
+  return [...events, ...records.filter((record) => record !== undefined)];
+}
+
 interface RecordedEvent {
   id: string;
   type: string;
@@ -491,7 +529,7 @@ interface RecordedEvent {
  * @returns the types of all events of the owner; without those of a secret that a retry replaced
  */
 async function trailsAgree(owner?: string): Promise<string[]> {
-  const items = await everyItem();
+  const items = await (owner === undefined ? everyItem() : itemsOf(owner));
   const types: string[] = [];
   const subjects = new Map(
     items.filter(({ sk }) => sk === 'api_key' || sk === 'webhook_endpoint').map((item) => [item.pk, item]),
@@ -545,8 +583,8 @@ async function arrivedAsRecorded(): Promise<void> {
 
 /** Resolves when every event (of an owner) that is in the table is on the bus, as it was recorded. */
 async function published(owner?: string): Promise<void> {
-  const recorded = (await everyItem())
-    .filter(({ pk, event_owner_id: of }) => pk.startsWith('events_') && (owner === undefined || of === owner))
+  const recorded = (await (owner === undefined ? everyItem() : itemsOf(owner)))
+    .filter(({ pk }) => pk.startsWith('events_'))
     .map(({ event }) => String(event));
   for (const deadline = Date.now() + 30_000; ; ) {
     const { events } = (await (await control('GET', '/events')).json()) as {
@@ -556,7 +594,7 @@ async function published(owner?: string): Promise<void> {
     const missing = recorded.filter((text) => !seen.has(text));
     if (missing.length === 0) return;
     if (Date.now() > deadline) throw new Error(`${missing.length} events are not on the bus: ${missing[0]}`);
-    await sleep(50);
+    await sleep(200);
   }
 }
 

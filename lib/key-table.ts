@@ -5,6 +5,7 @@ import { changesBetween, keyEvent, newEventId, type Origin } from './event.ts';
 import { putEvent } from './event-table.ts';
 import { type Claim, claiming } from './idempotency.ts';
 import type { Change } from './key-change.ts';
+import type { Misuse } from './misuse.ts';
 import { IdempotencyKeyUsed, KeyExpired, KeyRevoked, NotFound, Unavailable } from './problem.ts';
 import type { Cancellation, Rotation } from './rotation.ts';
 import { type DueStep, NOTHING_DUE } from './schedule.ts';
@@ -312,6 +313,27 @@ export async function markFirstUse(
 }
 
 /**
+ * Tells of a use that must not be, and notes when, so that it is told only so often. Of many at the same time one
+ * tells. Everything else of the key stays as it is.
+ *
+ * @param seen the record as just read with `getKey`
+ * @param data `misuseData`
+ */
+export async function tellMisuse(
+  seen: ApiKeyRecord,
+  told: { misuse: Misuse; data: Record<string, unknown> },
+  origin: Origin,
+  table: KeyTable = environmentTable(),
+): Promise<void> {
+  const after = { ...seen, told_at: new Date(origin.now).toISOString() };
+  // Whoever was first has told; and what has changed since is told with the next use.
+  await transact(table, [
+    updating(seen, after, table, { digest: seen.digest, told_at: seen.told_at ?? ABSENT }),
+    telling(told.misuse, seen, origin, table, { data: told.data }),
+  ]);
+}
+
+/**
  * Does what is due of a key, one thing after the other, each in a transaction with its event. Whoever else is at it,
  * and wherever it breaks off, each is done once: it is written to the version of the key that it was decided from,
  * and moves `swept_until` past itself.
@@ -492,8 +514,13 @@ const putting = (record: ApiKeyRecord, table: KeyTable) => ({
   },
 });
 
+/** For an attribute that must not be there. */
+const ABSENT = Symbol('absent');
+
 /** Values that attributes must have besides: a text, or null for what has not happened. */
-type Condition = Partial<Record<'digest' | 'successor_key_id', string | null>>;
+type Condition = Partial<
+  Record<'digest' | 'successor_key_id' | 'told_at' | 'leaked_at', string | null | typeof ABSENT>
+>;
 
 /** The update that makes one record of the other, if it is still as it was. */
 function updating(before: ApiKeyRecord, after: ApiKeyRecord, table: KeyTable, more: Condition = {}) {
@@ -509,7 +536,11 @@ function updating(before: ApiKeyRecord, after: ApiKeyRecord, table: KeyTable, mo
       ConditionExpression: [
         state.expression,
         ...demanded.map(([name, value]) =>
-          value === null ? `attribute_type(#${name}, :null)` : `#${name} = :seen_${name}`,
+          value === ABSENT
+            ? `attribute_not_exists(#${name})`
+            : value === null
+              ? `attribute_type(#${name}, :null)`
+              : `#${name} = :seen_${name}`,
         ),
       ].join(' AND '),
       ExpressionAttributeNames: names(...state.names, ...Object.keys(more), ...Object.keys(changes)),
@@ -517,7 +548,7 @@ function updating(before: ApiKeyRecord, after: ApiKeyRecord, table: KeyTable, mo
         ...values,
         ...state.values,
         ...Object.fromEntries(
-          demanded.flatMap(([name, value]) => (value === null ? [] : [[`:seen_${name}`, value]])),
+          demanded.flatMap(([name, value]) => (typeof value === 'string' ? [[`:seen_${name}`, value]] : [])),
         ),
       },
     },

@@ -18,7 +18,8 @@ export type NewKey = Pick<
   | 'metadata'
   | 'notify_days_before'
   | 'created_by'
->;
+> &
+  Partial<Pick<ApiKeyRecord, 'on_reuse' | 'replaces_key_id' | 'honey'>>;
 
 /** Where a new record comes into the index by_due is part of making it. */
 const scheduled = (record: ApiKeyRecord, settings: ScheduleSettings, now: number): ApiKeyRecord => ({
@@ -43,6 +44,9 @@ export function newKey(
     id,
   });
   const record: ApiKeyRecord = {
+    on_reuse: 'tell',
+    replaces_key_id: null,
+    honey: false,
     ...decided,
     id,
     scopes: normalizeScopes(decided.scopes),

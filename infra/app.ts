@@ -3,6 +3,7 @@ import { AwsSolutionsChecks } from 'cdk-nag';
 import { CatalogStack } from '../examples/catalog-cached/catalog-stack.ts';
 import { NotificationsStack } from '../examples/notifications-websocket/notifications-stack.ts';
 import { OrdersStack } from '../examples/orders/orders-stack.ts';
+import { OrdersWorkerStack } from '../examples/orders-worker/orders-worker-stack.ts';
 import { ShipmentsStack } from '../examples/shipments-http/shipments-stack.ts';
 import { importRekey } from './rekey-reference.ts';
 import { RekeyStack } from './rekey-stack.ts';
@@ -26,6 +27,13 @@ const orders = new OrdersStack(app, 'Orders', {
   rekey: importRekey(rekey.stackName),
   mode: settings.mode,
 });
+const ordersWorker = new OrdersWorkerStack(app, 'OrdersWorker', {
+  description: 'The Orders worker example: a client whose key is in Secrets Manager, and rotated there',
+  synthesizer: synthesizer(),
+  rekey: importRekey(rekey.stackName),
+  ordersApiUrl: orders.url,
+  mode: settings.mode,
+});
 const shipments = new ShipmentsStack(app, 'Shipments', {
   description: 'The Shipments example: an HTTP API of a product team, protected by Rekey',
   synthesizer: synthesizer(),
@@ -44,4 +52,5 @@ const catalog = new CatalogStack(app, 'Catalog', {
   rekey: importRekey(rekey.stackName),
   mode: settings.mode,
 });
-for (const example of [orders, shipments, notifications, catalog]) example.addStackDependency(rekey);
+for (const example of [orders, ordersWorker, shipments, notifications, catalog])
+  example.addStackDependency(rekey);

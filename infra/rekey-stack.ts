@@ -25,6 +25,7 @@ import {
   tableLayout,
 } from '../lib/table-layout.ts';
 import { Attachment } from './attachment.ts';
+import { DeployedKeys } from './deployed-keys.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
 import { Monitoring } from './monitoring.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
@@ -209,6 +210,13 @@ export class RekeyStack extends Stack {
       );
     }
 
+    const { deployKey, rotateSecret } = new DeployedKeys(this, 'DeployedKeys', {
+      table,
+      api,
+      lambda,
+      settings,
+    });
+
     apiAlarms(monitoring, { authorizer, api, table });
     new Sweep(this, 'Sweep', {
       sweepKeys,
@@ -226,6 +234,8 @@ export class RekeyStack extends Stack {
     new Attachment(this, 'Attachment', {
       authorizer,
       registerRoutes,
+      deployKey,
+      rotateSecret,
       consumerAccounts: settings.consumerAccounts,
     });
   }

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DynamoDBClient, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb';
 import {
+  type DeleteCommand,
+  type DeleteCommandOutput,
   DynamoDBDocumentClient,
   GetCommand,
   type GetCommandOutput,
@@ -68,7 +70,7 @@ export function environmentTable(): KeyTable {
   return opened;
 }
 
-type Command = GetCommand | QueryCommand | PutCommand | UpdateCommand | TransactWriteCommand;
+type Command = GetCommand | QueryCommand | PutCommand | UpdateCommand | DeleteCommand | TransactWriteCommand;
 type Output<C> = C extends GetCommand
   ? GetCommandOutput
   : C extends QueryCommand
@@ -77,7 +79,9 @@ type Output<C> = C extends GetCommand
       ? PutCommandOutput
       : C extends UpdateCommand
         ? UpdateCommandOutput
-        : TransactWriteCommandOutput;
+        : C extends DeleteCommand
+          ? DeleteCommandOutput
+          : TransactWriteCommandOutput;
 
 /** What a write whose condition did not hold gives instead of its output. */
 export class ConditionFailed {

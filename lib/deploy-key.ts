@@ -125,20 +125,12 @@ function changesOf(
   const { name, scopes, every_days } = wanted;
   if (!hasNewRhythm) return { name, scopes };
   // From now on, since it may be older than it would have become. Its successors are given no less.
+  const life = lifeDays(every_days, settings.max_lifetime_days) * MS_PER_DAY;
   const latest = Date.parse(created_at) + settings.max_lifetime_days * MS_PER_DAY;
   return {
     ...{ name, scopes },
-    expires_at: new Date(Math.min(now + lifeOf(every_days, settings), latest)).toISOString(),
+    expires_at: new Date(Math.min(now + life, latest)).toISOString(),
   };
-}
-
-function lifeOf(every_days: number, { max_lifetime_days }: RotationSettings): number {
-  const days = lifeDays(every_days);
-  if (days > max_lifetime_days)
-    throw new Error(
-      `A key that is rotated every ${every_days} days lives ${days} days, and here keys live ${max_lifetime_days} days at most: rotate it more often.`,
-    );
-  return days * MS_PER_DAY;
 }
 
 /** Makes the first key of the resource's line and puts it into the secret. */
@@ -150,14 +142,14 @@ async function beginLine(
 ): Promise<'done' | 'again'> {
   const { settings, table } = world;
   const { owner_id, secret_arn, name, scopes, every_days } = wanted;
-  const days = lifeOf(every_days, settings) / MS_PER_DAY;
+  const expires_in_days = lifeDays(every_days, settings.max_lifetime_days);
   const decided = {
     owner_id,
     owner_access: grantor.owner_access,
     name,
     environment: 'live' as const,
     scopes,
-    expires_at: inWords(() => decideExpiry({ expires_in_days: days }, origin.now, settings)),
+    expires_at: inWords(() => decideExpiry({ expires_in_days }, origin.now, settings)),
     metadata: {},
     notify_days_before: null,
     created_by: origin.actor,

@@ -81,8 +81,18 @@ export const versionIdOf = (digest: string): string =>
 /** Days that a rotation may be late without locking anybody out. */
 const LEAST_SPARE_DAYS = 14;
 
-/** How long a key of the line lives: until its rotation, and that long again, or two weeks. */
-export const lifeDays = (every_days: number): number => every_days + Math.max(every_days, LEAST_SPARE_DAYS);
+/**
+ * How long a key of the line lives: until its rotation, and that long again, or two weeks; within the stack's maximum.
+ *
+ * @throws Error when that ends before it can be rotated
+ */
+export function lifeDays(every_days: number, max_lifetime_days: number): number {
+  if (every_days >= max_lifetime_days)
+    throw new Error(
+      `A key lives ${max_lifetime_days} days at most here (rekey:maxLifetimeDays), so it cannot be rotated every ${every_days} days only.`,
+    );
+  return Math.min(every_days + Math.max(every_days, LEAST_SPARE_DAYS), max_lifetime_days);
+}
 
 /** How to allow what was refused. */
 const HOW_TO_ALLOW =

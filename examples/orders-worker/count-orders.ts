@@ -11,8 +11,8 @@ export const handler = async (): Promise<{ orders: number }> => {
     answer = await getOrders();
   }
   if (!answer.ok) throw new Error(`the orders API answered ${answer.status}`);
-  const { orders } = (await answer.json()) as { orders: unknown[] };
-  return { orders: orders.length };
+  const { data } = (await answer.json()) as { data: unknown[] };
+  return { orders: data.length };
 };
 
 async function getOrders(): Promise<Response> {

@@ -5,7 +5,7 @@ import { Construct } from 'constructs';
 import { OWNER_TAG } from '../lib/managed-secret.schema.ts';
 import { BY_LINEAGE } from '../lib/table-layout.ts';
 import type { ProtectedRestApi } from './protected-rest-api.ts';
-import type { MakeFunction } from './rekey-stack.ts';
+import { LISTED, type MakeFunction } from './rekey-stack.ts';
 import { RotatingApiKey } from './rotating-api-key.ts';
 import type { RekeySettings } from './settings.ts';
 import { eventRecording, indexAccess, itemAccess } from './table-access.ts';
@@ -49,7 +49,7 @@ export class DeployedKeys extends Construct {
         access: [
           itemAccess(table, ['GetItem', 'PutItem', 'UpdateItem'], ['key_*']),
           itemAccess(table, ['GetItem', 'PutItem', 'DeleteItem'], ['deployment_*']),
-          indexAccess(table, BY_LINEAGE),
+          indexAccess(table, BY_LINEAGE, LISTED),
           eventRecording(table),
           // Whoever may tag a secret says that a key may be written into it. It cannot be read.
           new PolicyStatement({

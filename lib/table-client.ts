@@ -70,17 +70,17 @@ export function environmentTable(): KeyTable {
   return opened;
 }
 
-type Command = GetCommand | QueryCommand | PutCommand | UpdateCommand | DeleteCommand | TransactWriteCommand;
-type Output<C> = C extends GetCommand
-  ? GetCommandOutput
-  : C extends QueryCommand
-    ? QueryCommandOutput
-    : C extends PutCommand
-      ? PutCommandOutput
-      : C extends UpdateCommand
-        ? UpdateCommandOutput
-        : C extends DeleteCommand
-          ? DeleteCommandOutput
+type Command = DeleteCommand | GetCommand | QueryCommand | PutCommand | UpdateCommand | TransactWriteCommand;
+type Output<C> = C extends DeleteCommand
+  ? DeleteCommandOutput
+  : C extends GetCommand
+    ? GetCommandOutput
+    : C extends QueryCommand
+      ? QueryCommandOutput
+      : C extends PutCommand
+        ? PutCommandOutput
+        : C extends UpdateCommand
+          ? UpdateCommandOutput
           : TransactWriteCommandOutput;
 
 /** What a write whose condition did not hold gives instead of its output. */

@@ -27,13 +27,10 @@ function resource({ owner = `team-${randomUUID()}`, admin = false } = {}) {
   const { secrets, call, valueIn } = managedSecrets(calls.through, owner);
   const table = {
     ...engine.table,
-    client: new Proxy(engine.table.client, {
-      get: (client, name) =>
-        name === 'send'
-          ? (...sent: Parameters<typeof client.send>) => calls.through(() => client.send(...sent))
-          : Reflect.get(client, name),
-    }),
-  } as KeyTable;
+    client: {
+      send: (command: never) => calls.through<unknown>(async () => engine.table.client.send(command)),
+    },
+  } as unknown as KeyTable;
   const world = {
     secrets,
     settings: { ...SETTINGS, key_prefix: 'rk' },

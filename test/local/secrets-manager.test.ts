@@ -67,7 +67,11 @@ describe('a secret of a template', () => {
       { Key: 'team', Value: 'orders' },
     ]);
     const asked = (input: Json) =>
-      manager.questions({ service: 'secretsmanager', operation: 'PutSecretValue', input } as AwsCall)![0]!;
+      (
+        manager.questions({ service: 'secretsmanager', operation: 'PutSecretValue', input } as AwsCall) as {
+          context: Json;
+        }[]
+      )[0]!;
     expect(asked({ SecretId: ARN }).context).toMatchObject({
       'aws:ResourceTag/team': 'orders',
       'secretsmanager:ResourceTag/team': 'orders',

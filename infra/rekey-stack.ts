@@ -26,6 +26,7 @@ import {
   tableLayout,
 } from '../lib/table-layout.ts';
 import { Attachment } from './attachment.ts';
+import { DeployedKeys } from './deployed-keys.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
 import { Leaks } from './leaks.ts';
 import { Monitoring } from './monitoring.ts';
@@ -222,6 +223,13 @@ export class RekeyStack extends Stack {
       );
     }
 
+    const { deployKey, rotateSecret } = new DeployedKeys(this, 'DeployedKeys', {
+      table,
+      api,
+      lambda,
+      settings,
+    });
+
     apiAlarms(monitoring, { authorizer, api, table });
     new Sweep(this, 'Sweep', {
       sweepKeys,
@@ -239,6 +247,8 @@ export class RekeyStack extends Stack {
     new Attachment(this, 'Attachment', {
       authorizer,
       registerRoutes,
+      deployKey,
+      rotateSecret,
       consumerAccounts: settings.consumerAccounts,
     });
   }

@@ -1,9 +1,10 @@
 import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
 import { answerCustomResource } from '../lib/custom-resource.ts';
-import { registerRoutes, routeTables } from '../lib/route-table.ts';
-
-const tables = routeTables();
+import { systemOrigin } from '../lib/event.ts';
+import { registerRoutes } from '../lib/route-table.ts';
 
 /** `Custom::RekeyRoutes` of CloudFormation. */
 export const handler = (event: CloudFormationCustomResourceEvent, context: Context): Promise<void> =>
-  answerCustomResource(event, context, () => registerRoutes(event, Date.now(), tables));
+  answerCustomResource(event, context, () =>
+    registerRoutes(event, systemOrigin('register-routes', Date.now(), context.awsRequestId)),
+  );

@@ -10,6 +10,11 @@ export const ROUTES_VARIABLE = 'rekeyRoutes';
 export interface DeclaredRoutesProps {
   rekey: RekeyReference;
   apiId: string;
+  /** The stage that names the routes. */
+  stage: string;
+  scopes?: Record<string, string> | undefined;
+  /** @default false */
+  removeScopesInUse?: boolean | undefined;
   /** @default false */
   isWebSocket?: boolean;
 }
@@ -46,6 +51,12 @@ export class DeclaredRoutes extends Construct {
         RestApiId: props.apiId,
         Hash: this.hash,
         // One string: CDK leaves out empty lists, which are the public routes.
+        // For GET /apis and GET /scopes, and to know what a deployment takes away.
+        Catalog: JSON.stringify({
+          scopes: props.scopes ?? {},
+          stages: [{ name: props.stage, cache_header: null }],
+          force: props.removeScopesInUse ?? false,
+        }),
         Routes: Lazy.string({ produce: () => JSON.stringify(this.#routes) }),
       },
     });

@@ -6,6 +6,13 @@ import type { RekeyReference } from './rekey-reference.ts';
 export interface ProtectedApiProps {
   rekey: RekeyReference;
   description?: string;
+  /** What scopes mean, for people: `{ 'orders:refund': 'Give money back' }`. GET /scopes shows it. */
+  scopes?: Record<string, string>;
+  /**
+   * Whether a deployment may remove scopes that active keys hold. Without it, it is refused and rolled back.
+   * @default false
+   */
+  removeScopesInUse?: boolean;
   /** For the whole stage. @default 100 requests a second, in bursts of 200 */
   throttle?: { requestsPerSecond: number; burst: number };
   /** Of access logs and execution logs. @default three months */

@@ -60,6 +60,9 @@ export class ProtectedHttpApi extends Construct {
     this.#routes = new DeclaredRoutes(this, 'Routes', {
       rekey: props.rekey,
       apiId: this.apiId,
+      stage: STAGE,
+      scopes: props.scopes,
+      removeScopesInUse: props.removeScopesInUse,
     });
     const logs = new LogGroup(this, 'AccessLogs', {
       retention: props.logRetention ?? RetentionDays.THREE_MONTHS,

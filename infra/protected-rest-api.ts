@@ -104,6 +104,9 @@ export class ProtectedRestApi extends Construct {
     this.#routes = new DeclaredRoutes(this, 'Routes', {
       rekey: props.rekey,
       apiId: this.restApiId,
+      stage: STAGE,
+      scopes: props.scopes,
+      removeScopesInUse: props.removeScopesInUse,
     });
     // API Gateway makes this group by itself at the first line, and then it is kept for ever.
     const executionLogs = new LogGroup(this, 'ExecutionLogs', {

@@ -70,6 +70,9 @@ export class ProtectedWebSocketApi extends Construct {
     this.#routes = new DeclaredRoutes(this, 'Routes', {
       rekey: props.rekey,
       apiId: this.apiId,
+      stage: STAGE,
+      scopes: props.scopes,
+      removeScopesInUse: props.removeScopesInUse,
       isWebSocket: true,
     });
     const logs = new LogGroup(this, 'AccessLogs', {

@@ -16,6 +16,7 @@ import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { operations } from '../lib/operations/index.ts';
+import { ownScopes } from '../lib/own-scopes.ts';
 import {
   BY_DUE,
   BY_LINEAGE,
@@ -30,7 +31,7 @@ import { Monitoring } from './monitoring.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
 import type { RekeySettings } from './settings.ts';
 import { SWEEP_TIMEOUT, Sweep } from './sweep.ts';
-import { eventRecording, indexAccess, itemAccess } from './table-access.ts';
+import { eventRecording, indexAccess, itemAccess, scopeCounting } from './table-access.ts';
 import { TypeScriptFunction } from './typescript-function.ts';
 import { Webhooks } from './webhooks.ts';
 
@@ -162,7 +163,15 @@ export class RekeyStack extends Stack {
     const registerRoutes = lambda(
       'register-routes',
       'Keeps the routes of an API and their scopes, for CloudFormation',
-      { settings: [], access: [itemAccess(table, ['PutItem', 'UpdateItem'], ['routes_*'])] },
+      {
+        settings: [],
+        access: [
+          itemAccess(table, ['PutItem', 'UpdateItem'], ['routes_*']),
+          itemAccess(table, ['DeleteItem', 'PutItem', 'Query'], ['catalog']),
+          scopeCounting(table),
+          eventRecording(table),
+        ],
+      },
     );
     const createAdminKey = lambda(
       'create-admin-key',
@@ -194,6 +203,7 @@ export class RekeyStack extends Stack {
         registerRoutesFunctionArn: registerRoutes.functionArn,
       },
       description: 'The management API of Rekey',
+      scopes: ownScopes,
       ...logs,
     });
     const webhooks = new Webhooks(this, 'Webhooks', { table, bus, lambda, monitoring, settings });
@@ -239,24 +249,34 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
   // A retry finds its first request, and replaces the secret of the key that was made.
   const mint = itemAccess(table, ['GetItem', 'PutItem'], ['idempotency_*', 'key_*']);
   const record = eventRecording(table);
+  const catalog = itemAccess(table, ['Query'], ['catalog']);
+  const registration: Needs = {
+    settings: [],
+    access: [
+      itemAccess(table, ['DeleteItem', 'PutItem', 'Query'], ['catalog']),
+      itemAccess(table, ['DeleteItem', 'PutItem'], ['routes_*']),
+      scopeCounting(table),
+      record,
+    ],
+  };
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
   // Not by attributes: its transaction puts a whole key.
   const rotation: Needs = {
     settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
-    access: [mint, change(), record],
+    access: [mint, change(), catalog, record],
   };
   const revocation: Needs = { settings: ['retention'], access: [read, change(REVOCATION), record] };
   return {
     'create-key': {
       settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
-      access: [mint, change(NEW_SECRET), record],
+      access: [mint, change(NEW_SECRET), catalog, record],
     },
     'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER), signCursors] },
     'get-key': { settings: [], access: [read] },
     'get-self': { settings: [], access: [read] },
     'update-key': {
       settings: ['lifetimes', 'retention', 'schedule'],
-      access: [read, change(CHANGE), record],
+      access: [read, change(CHANGE), catalog, record],
     },
     'rotate-key': rotation,
     'cancel-rotation': {
@@ -276,6 +296,11 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
       access: [read, itemAccess(table, ['Query'], ['events_*']), signCursors],
     },
     'list-events': { settings: [], access: [indexAccess(table, EVENTS_BY_OWNER), signCursors] },
+    'put-api': registration,
+    'delete-api': registration,
+    'get-api': { settings: [], access: [catalog] },
+    'list-apis': { settings: [], access: [catalog, signCursors] },
+    'list-scopes': { settings: [], access: [catalog, scopeCounting(table), signCursors] },
     'list-event-types': { settings: [], access: [] },
     'replay-events': {
       settings: ['bus'],

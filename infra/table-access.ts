@@ -1,5 +1,7 @@
 import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { HOLDER_FIELDS } from '../lib/scope-holders.ts';
+import { BY_OWNER } from '../lib/table-layout.ts';
 
 /** The kinds of item in the table, by how their partition keys begin. docs/storage.md describes each. */
 export type ItemKind =
@@ -7,6 +9,7 @@ export type ItemKind =
   | 'idempotency_*'
   | 'secret_cursor'
   | 'routes_*'
+  | 'catalog'
   | 'events_*'
   | 'whe_*'
   | 'webhooks_*'
@@ -65,5 +68,18 @@ export function indexAccess(table: ITable, index: string): PolicyStatement {
   return new PolicyStatement({
     actions: ['dynamodb:Query'],
     resources: [`${table.tableArn}/index/${index}`],
+  });
+}
+
+/** Allows to look at a few attributes of every key by a scan of the index of owners. */
+export function scopeCounting(table: ITable): PolicyStatement {
+  return new PolicyStatement({
+    actions: ['dynamodb:Scan'],
+    resources: [`${table.tableArn}/index/${BY_OWNER}`],
+    conditions: {
+      'ForAllValues:StringEquals': { 'dynamodb:Attributes': HOLDER_FIELDS },
+      Null: { 'dynamodb:Attributes': 'false' },
+      StringEquals: { 'dynamodb:Select': 'SPECIFIC_ATTRIBUTES' },
+    },
   });
 }

@@ -100,6 +100,7 @@ export function keyEvent(
     owner_id: record.owner_id,
     api_key_id: record.id,
     webhook_endpoint_id: null,
+    api_id: null,
     actor,
     request_id,
     source_ip,

@@ -17,6 +17,8 @@ export interface RouteRequest {
   resource: string;
   /** The stage variable that names the table of routes. */
   routesHash: string | undefined;
+  /** The stage variable that says whose registration of the API counts, where no table is named. */
+  registeredBy: string | undefined;
   /** The stage variable that says by which header API Gateway keeps answers; without it, it keeps none. */
   cacheHeader: string | undefined;
   /** Where every value of a header is to be found. */
@@ -59,6 +61,7 @@ function httpRequest(event: APIGatewayRequestAuthorizerEventV2): RouteRequest {
     method,
     resource,
     routesHash: stageVariables?.['rekeyRoutes'],
+    registeredBy: stageVariables?.['rekeyOwner'],
     cacheHeader: stageVariables?.['rekeyCacheHeader'],
     // There is nothing else: what was sent twice is joined by commas, which no key has.
     headers,
@@ -74,6 +77,7 @@ function restOrWebSocketRequest(event: APIGatewayRequestAuthorizerEvent): RouteR
     apiId: apiId as string,
     methodArn,
     routesHash: stageVariables?.['rekeyRoutes'],
+    registeredBy: stageVariables?.['rekeyOwner'],
     cacheHeader: stageVariables?.['rekeyCacheHeader'],
     // Never `headers`: of a header that was sent twice it has only the last one.
     headers: event.multiValueHeaders,

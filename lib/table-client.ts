@@ -10,6 +10,9 @@ import {
   QueryCommand,
   type QueryCommandInput,
   type QueryCommandOutput,
+  ScanCommand,
+  type ScanCommandInput,
+  type ScanCommandOutput,
   TransactWriteCommand,
   type TransactWriteCommandOutput,
   type UpdateCommand,
@@ -68,16 +71,18 @@ export function environmentTable(): KeyTable {
   return opened;
 }
 
-type Command = GetCommand | QueryCommand | PutCommand | UpdateCommand | TransactWriteCommand;
+type Command = GetCommand | QueryCommand | ScanCommand | PutCommand | UpdateCommand | TransactWriteCommand;
 type Output<C> = C extends GetCommand
   ? GetCommandOutput
   : C extends QueryCommand
     ? QueryCommandOutput
-    : C extends PutCommand
-      ? PutCommandOutput
-      : C extends UpdateCommand
-        ? UpdateCommandOutput
-        : TransactWriteCommandOutput;
+    : C extends ScanCommand
+      ? ScanCommandOutput
+      : C extends PutCommand
+        ? PutCommandOutput
+        : C extends UpdateCommand
+          ? UpdateCommandOutput
+          : TransactWriteCommandOutput;
 
 /** What a write whose condition did not hold gives instead of its output. */
 export class ConditionFailed {
@@ -187,6 +192,14 @@ export async function query(
   input: Omit<QueryCommandInput, 'TableName'>,
 ): Promise<QueryCommandOutput> {
   return isOutput(await send(table, new QueryCommand({ TableName: table.tableName, ...input })));
+}
+
+/** One page of a scan. */
+export async function scan(
+  table: KeyTable,
+  input: Omit<ScanCommandInput, 'TableName'>,
+): Promise<ScanCommandOutput> {
+  return isOutput(await send(table, new ScanCommand({ TableName: table.tableName, ...input })));
 }
 
 export type TransactItems = NonNullable<

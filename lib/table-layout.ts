@@ -7,7 +7,11 @@ export const SORT_KEY = {
   secret: 'secret',
   webhookEndpoint: 'webhook_endpoint',
   webhookCount: 'webhook_count',
+  currentRoutes: 'current',
 } as const;
+
+/** The partition of all registered APIs: one read has them. */
+export const CATALOG = 'catalog';
 
 /** Keys of one owner, newest first: ids are time-ordered. */
 export const BY_OWNER = 'by_owner';

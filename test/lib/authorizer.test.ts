@@ -63,7 +63,8 @@ const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
         return noted;
       },
     },
-    readRoutes: async (apiId, hash) => (apiId === API_ID && hash === HASH ? ROUTES : undefined),
+    readRoutes: async (apiId, { routesHash }) =>
+      apiId === API_ID && routesHash === HASH ? ROUTES : undefined,
     now: () => NOW,
     prefix: 'rk',
     service: 'Rekey',

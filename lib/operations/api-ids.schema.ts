@@ -1,0 +1,4 @@
+import { ApiId } from '../api.schema.ts';
+
+/** The id of paths under one API. */
+export const apiIds = { id: ApiId };

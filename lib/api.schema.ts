@@ -34,7 +34,7 @@ export const Routes = z
 
 export const ScopeDescriptions = z
   .record(
-    z.string(),
+    z.string().refine(isRequirement, 'must be a scope like reports:export, without a wildcard'),
     z
       .string('must be a string')
       .min(1, 'must have at least 1 character')
@@ -42,16 +42,8 @@ export const ScopeDescriptions = z
       .regex(PlainLine.pattern, PlainLine.message),
     'must be an object of scopes and their descriptions',
   )
-  .superRefine((scopes, context) => {
-    const names = Object.keys(scopes);
-    if (names.length > MOST_DESCRIBED)
-      context.addIssue({ code: 'custom', path: [], message: `must have at most ${MOST_DESCRIBED} scopes` });
-    for (const name of names.filter((name) => !isRequirement(name)))
-      context.addIssue({
-        code: 'custom',
-        path: [name],
-        message: 'must be a scope like reports:export, without a wildcard',
-      });
+  .refine((scopes) => Object.keys(scopes).length <= MOST_DESCRIBED, {
+    message: `must have at most ${MOST_DESCRIBED} scopes`,
   })
   .meta({
     description:

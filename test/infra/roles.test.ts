@@ -40,7 +40,14 @@ const lineOf = (
   const attributes = Condition?.['ForAllValues:StringLike']?.['dynamodb:Attributes'] as string[] | undefined;
   const entry = Condition?.['StringEquals']?.['events:source'];
   const enclosing = Condition?.['StringEquals']?.['dynamodb:EnclosingOperation'] as string | undefined;
-  if (entry) {
+  const scanned = Condition?.['ForAllValues:StringEquals']?.['dynamodb:Attributes'] as string[] | undefined;
+  if (scanned) {
+    expect(Condition).toEqual({
+      'ForAllValues:StringEquals': { 'dynamodb:Attributes': scanned },
+      Null: { 'dynamodb:Attributes': 'false' },
+      StringEquals: { 'dynamodb:Select': 'SPECIFIC_ATTRIBUTES' },
+    });
+  } else if (entry) {
     expect(Condition).toEqual({
       StringEquals: { 'events:source': entry, 'events:detail-type': 'sweep.unfinished' },
     });
@@ -62,6 +69,7 @@ const lineOf = (
     ...(entry ? [`of ${entry} sweep.unfinished`] : []),
     ...(keys ? [`of ${keys.join(' ')}`] : []),
     ...(enclosing ? [`within ${enclosing}`] : []),
+    ...(scanned ? [`naming only ${scanned.join(' ')}`] : []),
     ...(attributes ? [`naming ${attributes.join(' ')}`] : []),
   ].join(' ');
 };
@@ -109,19 +117,44 @@ const delivering = [
   sending,
 ];
 
+const catalog = 'Query on table of catalog';
+const countingHolders = 'Scan on table/index/by_owner naming only scopes expires_at rotated_at revoked_at';
+const registering = [
+  'DeleteItem+PutItem+Query on table of catalog',
+  'DeleteItem+PutItem on table of routes_*',
+  countingHolders,
+  recording,
+];
+
 const access: Record<string, string[]> = {
   Authorizer: ['GetItem on table of key_* routes_*', firstUse, recording],
-  RegisterRoutes: ['PutItem+UpdateItem on table of routes_*'],
+  RegisterRoutes: [
+    'PutItem+UpdateItem on table of routes_*',
+    'DeleteItem+PutItem+Query on table of catalog',
+    countingHolders,
+    recording,
+  ],
+  PutApi: registering,
+  DeleteApi: registering,
+  GetApi: [catalog],
+  ListApis: [catalog, cursors],
+  ListScopes: [catalog, countingHolders, cursors],
   CreateAdminKey: ['GetItem+PutItem on table of key_*', recording],
-  CreateKey: ['GetItem+PutItem on table of idempotency_* key_*', naming('digest hint'), recording],
+  CreateKey: ['GetItem+PutItem on table of idempotency_* key_*', naming('digest hint'), catalog, recording],
   ListKeys: ['Query on table/index/by_owner', cursors],
   GetKey: ['GetItem on table of key_*'],
   UpdateKey: [
     'GetItem on table of key_*',
     naming(`${due} swept_until expires_at metadata name notify_days_before scopes`),
+    catalog,
     recording,
   ],
-  RotateKey: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
+  RotateKey: [
+    'GetItem+PutItem on table of idempotency_* key_*',
+    'UpdateItem on table of key_*',
+    catalog,
+    recording,
+  ],
   CancelRotation: [
     'GetItem on table of key_*',
     naming(
@@ -131,7 +164,12 @@ const access: Record<string, string[]> = {
   ],
   RevokeKey: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
   GetSelf: ['GetItem on table of key_*'],
-  RotateSelf: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
+  RotateSelf: [
+    'GetItem+PutItem on table of idempotency_* key_*',
+    'UpdateItem on table of key_*',
+    catalog,
+    recording,
+  ],
   RevokeSelf: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
   ListLineage: ['GetItem on table of key_*', 'Query on table/index/by_lineage', cursors],
   SweepKeys: [

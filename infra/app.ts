@@ -1,5 +1,6 @@
 import { App, DefaultStackSynthesizer, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
+import { CatalogStack } from '../examples/catalog-cached/catalog-stack.ts';
 import { NotificationsStack } from '../examples/notifications-websocket/notifications-stack.ts';
 import { OrdersStack } from '../examples/orders/orders-stack.ts';
 import { ShipmentsStack } from '../examples/shipments-http/shipments-stack.ts';
@@ -37,4 +38,10 @@ const notifications = new NotificationsStack(app, 'Notifications', {
   rekey: importRekey(rekey.stackName),
   mode: settings.mode,
 });
-for (const example of [orders, shipments, notifications]) example.addStackDependency(rekey);
+const catalog = new CatalogStack(app, 'Catalog', {
+  description: 'The Catalog example: APIs whose gateway keeps the answers of the authorizer',
+  synthesizer: synthesizer(),
+  rekey: importRekey(rekey.stackName),
+  mode: settings.mode,
+});
+for (const example of [orders, shipments, notifications, catalog]) example.addStackDependency(rekey);

@@ -1,12 +1,8 @@
-import { RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { Stack } from 'aws-cdk-lib';
 import { CfnApi, CfnAuthorizer, CfnIntegration, CfnRoute, CfnStage } from 'aws-cdk-lib/aws-apigatewayv2';
 import { ServicePrincipal } from 'aws-cdk-lib/aws-iam';
-import { CfnPermission } from 'aws-cdk-lib/aws-lambda';
-import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { DeclaredRoutes, ROUTES_VARIABLE } from './declared-routes.ts';
-import type { ProtectedApiProps } from './protected-api-props.ts';
-import type { RekeyReference } from './rekey-reference.ts';
+import { acknowledgeOpen, type CachingProps, type ProtectedApiProps, Protection } from './protection.ts';
 import type { RouteOptions } from './route-access.ts';
 
 const STAGE = '$default';
@@ -44,40 +40,35 @@ export class ProtectedHttpApi extends Construct {
   readonly stage: CfnStage;
   /** Without a slash at the end. */
   readonly url: string;
-  readonly #routes: DeclaredRoutes;
-  readonly #rekey: RekeyReference;
+  readonly #protection: Protection;
 
-  constructor(scope: Construct, id: string, props: ProtectedApiProps) {
+  constructor(scope: Construct, id: string, props: ProtectedApiProps & CachingProps) {
     super(scope, id);
-    const { requestsPerSecond, burst } = props.throttle ?? { requestsPerSecond: 100, burst: 200 };
     const { region, urlSuffix } = Stack.of(this);
     const name = this.node.path.replaceAll('/', '-');
-    this.#rekey = props.rekey;
 
     const api = new CfnApi(this, 'Api', { name, protocolType: 'HTTP', description: props.description });
     this.apiId = api.ref;
     this.url = `https://${this.apiId}.execute-api.${region}.${urlSuffix}`;
-    this.#routes = new DeclaredRoutes(this, 'Routes', {
-      rekey: props.rekey,
+    this.#protection = new Protection(this, {
+      ...props,
       apiId: this.apiId,
-      stage: STAGE,
-      scopes: props.scopes,
-      removeScopesInUse: props.removeScopesInUse,
+      stage: { name: STAGE, kind: 'http' },
     });
-    const logs = new LogGroup(this, 'AccessLogs', {
-      retention: props.logRetention ?? RetentionDays.THREE_MONTHS,
-      removalPolicy: props.logRemoval ?? RemovalPolicy.RETAIN,
-    });
+    const { routes, stageVariables, throttle, accessLogs } = this.#protection;
     this.stage = new CfnStage(this, 'Stage', {
       apiId: this.apiId,
       stageName: STAGE,
       // A route that is deployed before the stage names its scopes is refused meanwhile.
       autoDeploy: true,
-      stageVariables: { [ROUTES_VARIABLE]: this.#routes.hash },
-      accessLogSettings: { destinationArn: logs.logGroupArn, format: JSON.stringify(ACCESS_LOG) },
-      defaultRouteSettings: { throttlingRateLimit: requestsPerSecond, throttlingBurstLimit: burst },
+      stageVariables,
+      accessLogSettings: { destinationArn: accessLogs.logGroupArn, format: JSON.stringify(ACCESS_LOG) },
+      defaultRouteSettings: {
+        throttlingRateLimit: throttle.requestsPerSecond,
+        throttlingBurstLimit: throttle.burst,
+      },
     });
-    this.stage.node.addDependency(this.#routes.registration);
+    this.stage.node.addDependency(routes.registration);
   }
 
   /**
@@ -87,7 +78,7 @@ export class ProtectedHttpApi extends Construct {
    * @throws Error naming the route, when it does not say in exactly one way who may call it, or is not well formed
    */
   addRoute(route: string, options: RouteOptions): void {
-    this.#routes.add(route, options);
+    this.#protection.routes.add(route, options);
     const { handler } = options;
     const integration = new CfnIntegration(this, `${route} Integration`, {
       apiId: this.apiId,
@@ -99,7 +90,7 @@ export class ProtectedHttpApi extends Construct {
     handler.addPermission(`${this.node.path} ${route}`, {
       scope: this,
       principal: new ServicePrincipal('apigateway.amazonaws.com'),
-      sourceArn: this.#arn(
+      sourceArn: this.#protection.arn(
         `${STAGE}/${method === 'ANY' ? '*' : method}${path.replaceAll(/\{[^}]+\}/g, '*')}`,
       ),
     });
@@ -111,45 +102,27 @@ export class ProtectedHttpApi extends Construct {
         ? { authorizationType: 'NONE' }
         : { authorizationType: 'CUSTOM', authorizerId: this.#authorizer().ref }),
     });
-    if (options.public) {
-      Validations.of(added).acknowledge({
-        id: 'AwsSolutions-APIG4',
-        reason: `${route} is declared public on purpose, with public: true.`,
-      });
-    }
-  }
-
-  #arn(rest: string): string {
-    const stack = Stack.of(this);
-    return stack.formatArn({ service: 'execute-api', resource: this.apiId, resourceName: rest });
+    if (options.public) acknowledgeOpen(added, `${route} is declared public on purpose, with public: true.`);
   }
 
   /** The API's authorizer, made for the first route that needs it. */
   #authorizer(): CfnAuthorizer {
     const made = this.node.tryFindChild('Authorizer');
     if (made) return made as CfnAuthorizer;
-    const { partition, region } = Stack.of(this);
+    const { authorizerUri, ttlSeconds, cacheHeader } = this.#protection;
     const authorizer = new CfnAuthorizer(this, 'Authorizer', {
       apiId: this.apiId,
       name: 'Rekey',
       authorizerType: 'REQUEST',
-      authorizerUri: `arn:${partition}:apigateway:${region}:lambda:path/2015-03-31/functions/${this.#rekey.authorizerFunctionArn}/invocations`,
+      authorizerUri,
       authorizerPayloadFormatVersion: '2.0',
-      // One answer for all routes of a key is what a simple response would be, once it is cached.
+      // Once it is kept, a simple response would be one answer for all routes.
       enableSimpleResponses: false,
       // Said, since a default is five minutes in CDK's own construct and not documented in AWS.
-      authorizerResultTtlInSeconds: 0,
-      // With sources, API Gateway would answer by itself where one is missing, and a key may come in either header.
-      identitySource: [],
+      authorizerResultTtlInSeconds: ttlSeconds,
+      identitySource: cacheHeader === undefined ? [] : [`$request.header.${cacheHeader}`],
     });
-    if (!this.#rekey.ofAnotherAccount) {
-      new CfnPermission(this, 'AuthorizerPermission', {
-        action: 'lambda:InvokeFunction',
-        functionName: this.#rekey.authorizerFunctionArn,
-        principal: 'apigateway.amazonaws.com',
-        sourceArn: this.#arn(`authorizers/${authorizer.ref}`),
-      });
-    }
+    this.#protection.allowAuthorizer(authorizer.ref);
     return authorizer;
   }
 }

@@ -1,8 +1,9 @@
-import { Duration, Lazy, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Duration, Lazy, Validations } from 'aws-cdk-lib';
 import {
   AccessLogFormat,
   AuthorizationType,
   EndpointType,
+  IdentitySource,
   LambdaIntegration,
   LogGroupLogDestination,
   MethodLoggingLevel,
@@ -11,11 +12,10 @@ import {
   type Stage,
 } from 'aws-cdk-lib/aws-apigateway';
 import { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
-import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { DeclaredRoutes, ROUTES_VARIABLE } from './declared-routes.ts';
 import { gatewayResponses } from './gateway-responses.ts';
-import type { ProtectedApiProps } from './protected-api-props.ts';
+import { acknowledgeOpen, type CachingProps, type ProtectedApiProps, Protection } from './protection.ts';
 import type { RekeyReference } from './rekey-reference.ts';
 import type { RouteOptions } from './route-access.ts';
 
@@ -53,7 +53,7 @@ const ACCESS_LOG = {
  * ```
  *
  * The routes and their scopes are registered under their hash before the stage that names the hash changes
- * (docs/decisions/0001-route-tables-by-hash.md). Answers of the authorizer are not cached.
+ * (docs/decisions/0001-route-tables-by-hash.md). Answers of the authorizer are kept only with `cacheTtl`.
  */
 export class ProtectedRestApi extends Construct {
   readonly restApiId: string;
@@ -62,16 +62,14 @@ export class ProtectedRestApi extends Construct {
   readonly url: string;
   readonly #api: RestApi;
   readonly #rekey: RekeyReference;
-  readonly #routes: DeclaredRoutes;
+  readonly #protection: Protection;
 
-  constructor(scope: Construct, id: string, props: ProtectedApiProps) {
+  constructor(scope: Construct, id: string, props: ProtectedApiProps & CachingProps) {
     super(scope, id);
     this.#rekey = props.rekey;
-    const { requestsPerSecond, burst } = props.throttle ?? { requestsPerSecond: 100, burst: 200 };
-    const logs = {
-      retention: props.logRetention ?? RetentionDays.THREE_MONTHS,
-      removalPolicy: props.logRemoval ?? RemovalPolicy.RETAIN,
-    };
+    const apiId = Lazy.string({ produce: () => this.restApiId });
+    this.#protection = new Protection(this, { ...props, apiId, stage: { name: STAGE, kind: 'rest' } });
+    const { routes, stageVariables, throttle, logs, accessLogs, ttlSeconds, cacheHeader } = this.#protection;
     const name = this.node.path.replaceAll('/', '-');
 
     this.#api = new RestApi(this, 'Api', {
@@ -81,11 +79,11 @@ export class ProtectedRestApi extends Construct {
       cloudWatchRole: false,
       deployOptions: {
         stageName: STAGE,
-        variables: { [ROUTES_VARIABLE]: Lazy.string({ produce: () => this.#routes.hash }) },
+        variables: stageVariables,
         tracingEnabled: true,
-        throttlingRateLimit: requestsPerSecond,
-        throttlingBurstLimit: burst,
-        accessLogDestination: new LogGroupLogDestination(new LogGroup(this, 'AccessLogs', logs)),
+        throttlingRateLimit: throttle.requestsPerSecond,
+        throttlingBurstLimit: throttle.burst,
+        accessLogDestination: new LogGroupLogDestination(accessLogs),
         accessLogFormat: AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),
         loggingLevel: MethodLoggingLevel.ERROR,
         // Data traces write headers and bodies to the log, keys among them.
@@ -101,19 +99,14 @@ export class ProtectedRestApi extends Construct {
     for (const response of gatewayResponses)
       this.#api.addGatewayResponse(response.type.responseType, response);
 
-    this.#routes = new DeclaredRoutes(this, 'Routes', {
-      rekey: props.rekey,
-      apiId: this.restApiId,
-      stage: STAGE,
-      scopes: props.scopes,
-      removeScopesInUse: props.removeScopesInUse,
-    });
+    // A stage serves what was deployed, and its variable must not say otherwise.
+    this.#api.latestDeployment?.addToLogicalId({ ttlSeconds, cacheHeader });
     // API Gateway makes this group by itself at the first line, and then it is kept for ever.
     const executionLogs = new LogGroup(this, 'ExecutionLogs', {
       logGroupName: `API-Gateway-Execution-Logs_${this.restApiId}/${STAGE}`,
       ...logs,
     });
-    this.stage.node.addDependency(this.#routes.registration, executionLogs);
+    this.stage.node.addDependency(routes.registration, executionLogs);
     this.#acknowledge();
   }
 
@@ -125,7 +118,7 @@ export class ProtectedRestApi extends Construct {
    */
   addRoute(route: string, options: RouteOptions): void {
     const { handler } = options;
-    this.#routes.add(route, options);
+    this.#protection.routes.add(route, options);
     const [method, path] = route.split(' ') as [string, string];
     const added = this.#api.root
       .resourceForPath(path)
@@ -136,28 +129,23 @@ export class ProtectedRestApi extends Construct {
           ? { authorizationType: AuthorizationType.NONE }
           : { authorizer: this.#authorizer(), authorizationType: AuthorizationType.CUSTOM },
       );
-    if (options.public) {
-      Validations.of(added).acknowledge({
-        id: 'AwsSolutions-APIG4',
-        reason: `${route} is declared public on purpose, with public: true.`,
-      });
-    }
+    if (options.public) acknowledgeOpen(added, `${route} is declared public on purpose, with public: true.`);
   }
 
   /** The API's authorizer, made for the first route that needs it. */
   #authorizer(): RequestAuthorizer {
     const made = this.node.tryFindChild('Authorizer');
     if (made) return made as RequestAuthorizer;
+    const { ttlSeconds, cacheHeader } = this.#protection;
     return new RequestAuthorizer(this, 'Authorizer', {
       handler: LambdaFunction.fromFunctionAttributes(this, 'AuthorizerFunction', {
         functionArn: this.#rekey.authorizerFunctionArn,
         // CDK can't tell by the ARN, and without it leaves the permission to invoke the function out.
         sameEnvironment: !this.#rekey.ofAnotherAccount,
       }),
-      // Nothing is cached: the next request after a revocation is refused. CDK's default is five minutes.
-      resultsCacheTtl: Duration.seconds(0),
-      // With sources, API Gateway would answer by itself where one is missing, and a key may come in either header.
-      identitySources: [],
+      // Said, since CDK's default is five minutes.
+      resultsCacheTtl: Duration.seconds(ttlSeconds),
+      identitySources: cacheHeader === undefined ? [] : [IdentitySource.header(cacheHeader)],
     });
   }
 

@@ -1,4 +1,4 @@
-import { RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { Stack } from 'aws-cdk-lib';
 import {
   CfnApi,
   CfnAuthorizer,
@@ -8,12 +8,9 @@ import {
   CfnStage,
 } from 'aws-cdk-lib/aws-apigatewayv2';
 import { ServicePrincipal } from 'aws-cdk-lib/aws-iam';
-import { CfnPermission, type IFunction } from 'aws-cdk-lib/aws-lambda';
-import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
+import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
-import { DeclaredRoutes, ROUTES_VARIABLE } from './declared-routes.ts';
-import type { ProtectedApiProps } from './protected-api-props.ts';
-import type { RekeyReference } from './rekey-reference.ts';
+import { acknowledgeOpen, type ProtectedApiProps, Protection } from './protection.ts';
 import type { RouteOptions } from './route-access.ts';
 
 const STAGE = 'v1';
@@ -49,15 +46,12 @@ export class ProtectedWebSocketApi extends Construct {
   readonly stage: CfnStage;
   /** `wss:`, with the stage. */
   readonly url: string;
-  readonly #routes: DeclaredRoutes;
-  readonly #rekey: RekeyReference;
+  readonly #protection: Protection;
 
   constructor(scope: Construct, id: string, props: ProtectedApiProps) {
     super(scope, id);
-    const { requestsPerSecond, burst } = props.throttle ?? { requestsPerSecond: 100, burst: 200 };
     const { region, urlSuffix } = Stack.of(this);
     const name = this.node.path.replaceAll('/', '-');
-    this.#rekey = props.rekey;
 
     const api = new CfnApi(this, 'Api', {
       name,
@@ -67,27 +61,24 @@ export class ProtectedWebSocketApi extends Construct {
     });
     this.apiId = api.ref;
     this.url = `wss://${this.apiId}.execute-api.${region}.${urlSuffix}/${STAGE}`;
-    this.#routes = new DeclaredRoutes(this, 'Routes', {
-      rekey: props.rekey,
+    this.#protection = new Protection(this, {
+      ...props,
       apiId: this.apiId,
-      stage: STAGE,
-      scopes: props.scopes,
-      removeScopesInUse: props.removeScopesInUse,
-      isWebSocket: true,
+      stage: { name: STAGE, kind: 'websocket' },
     });
-    const logs = new LogGroup(this, 'AccessLogs', {
-      retention: props.logRetention ?? RetentionDays.THREE_MONTHS,
-      removalPolicy: props.logRemoval ?? RemovalPolicy.RETAIN,
-    });
+    const { routes, stageVariables, throttle, accessLogs } = this.#protection;
     this.stage = new CfnStage(this, 'Stage', {
       apiId: this.apiId,
       stageName: STAGE,
       autoDeploy: true,
-      stageVariables: { [ROUTES_VARIABLE]: this.#routes.hash },
-      accessLogSettings: { destinationArn: logs.logGroupArn, format: JSON.stringify(ACCESS_LOG) },
-      defaultRouteSettings: { throttlingRateLimit: requestsPerSecond, throttlingBurstLimit: burst },
+      stageVariables,
+      accessLogSettings: { destinationArn: accessLogs.logGroupArn, format: JSON.stringify(ACCESS_LOG) },
+      defaultRouteSettings: {
+        throttlingRateLimit: throttle.requestsPerSecond,
+        throttlingBurstLimit: throttle.burst,
+      },
     });
-    this.stage.node.addDependency(this.#routes.registration);
+    this.stage.node.addDependency(routes.registration);
   }
 
   /**
@@ -97,7 +88,7 @@ export class ProtectedWebSocketApi extends Construct {
    * @throws Error naming the route, when it does not say in exactly one way who may call it, or is not well formed
    */
   addRoute(route: string, options: RouteOptions): void {
-    this.#routes.add(route, options);
+    this.#protection.routes.add(route, options);
     const isGuarded = route === '$connect' && !options.public;
     const added = this.#route(route, options.handler, isGuarded);
     if (route !== '$connect') {
@@ -120,12 +111,12 @@ export class ProtectedWebSocketApi extends Construct {
     const integration = new CfnIntegration(this, `${route} Integration`, {
       apiId: this.apiId,
       integrationType: 'AWS_PROXY',
-      integrationUri: this.#invocationUri(handler.functionArn),
+      integrationUri: this.#protection.invocationUri(handler.functionArn),
     });
     handler.addPermission(`${this.node.path} ${route}`, {
       scope: this,
       principal: new ServicePrincipal('apigateway.amazonaws.com'),
-      sourceArn: this.#arn(`${STAGE}/${route}`),
+      sourceArn: this.#protection.arn(`${STAGE}/${route}`),
     });
     const added = new CfnRoute(this, route, {
       apiId: this.apiId,
@@ -135,23 +126,12 @@ export class ProtectedWebSocketApi extends Construct {
         ? { authorizationType: 'CUSTOM', authorizerId: this.#authorizer().ref }
         : { authorizationType: 'NONE' }),
     });
-    if (!isGuarded) {
-      Validations.of(added).acknowledge({
-        id: 'AwsSolutions-APIG4',
-        reason: 'A WebSocket API has authorizers on $connect only; messages belong to an opened connection.',
-      });
-    }
+    if (!isGuarded)
+      acknowledgeOpen(
+        added,
+        'A WebSocket API has authorizers on $connect only; messages belong to an opened connection.',
+      );
     return added;
-  }
-
-  #invocationUri(functionArn: string): string {
-    const { partition, region } = Stack.of(this);
-    return `arn:${partition}:apigateway:${region}:lambda:path/2015-03-31/functions/${functionArn}/invocations`;
-  }
-
-  #arn(rest: string): string {
-    const stack = Stack.of(this);
-    return stack.formatArn({ service: 'execute-api', resource: this.apiId, resourceName: rest });
   }
 
   #authorizer(): CfnAuthorizer {
@@ -159,18 +139,10 @@ export class ProtectedWebSocketApi extends Construct {
       apiId: this.apiId,
       name: 'Rekey',
       authorizerType: 'REQUEST',
-      authorizerUri: this.#invocationUri(this.#rekey.authorizerFunctionArn),
-      // With sources, API Gateway would answer by itself where one is missing, and a key may come in either header.
+      authorizerUri: this.#protection.authorizerUri,
       identitySource: [],
     });
-    if (!this.#rekey.ofAnotherAccount) {
-      new CfnPermission(this, 'AuthorizerPermission', {
-        action: 'lambda:InvokeFunction',
-        functionName: this.#rekey.authorizerFunctionArn,
-        principal: 'apigateway.amazonaws.com',
-        sourceArn: this.#arn(`authorizers/${authorizer.ref}`),
-      });
-    }
+    this.#protection.allowAuthorizer(authorizer.ref);
     return authorizer;
   }
 }

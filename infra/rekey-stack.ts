@@ -15,8 +15,10 @@ import type { EventBus } from 'aws-cdk-lib/aws-events';
 import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
+import { ListedKey } from '../lib/api-key.schema.ts';
 import { operations } from '../lib/operations/index.ts';
 import { ownScopes } from '../lib/own-scopes.ts';
+import { HOLDER_FIELDS } from '../lib/scope-holders.ts';
 import {
   BY_DUE,
   BY_LINEAGE,
@@ -31,7 +33,7 @@ import { Monitoring } from './monitoring.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
 import type { RekeySettings } from './settings.ts';
 import { SWEEP_TIMEOUT, Sweep } from './sweep.ts';
-import { eventRecording, indexAccess, itemAccess, scopeCounting } from './table-access.ts';
+import { eventRecording, indexAccess, itemAccess } from './table-access.ts';
 import { TypeScriptFunction } from './typescript-function.ts';
 import { Webhooks } from './webhooks.ts';
 
@@ -81,6 +83,8 @@ const CANCELLATION = [
   ...['before_rotation', 'next_generation', 'rotated_at', 'successor_key_id'],
 ];
 const SWEEP = [...KEY_STATE, ...DUE, 'swept_until'];
+/** What callers see of a key, and so all that a list may read. */
+const LISTED = Object.keys(ListedKey.shape);
 
 /**
  * Four calls to the table, of which each gives up after 6 s (lib/table-client.ts): a function then still answers 503
@@ -168,8 +172,9 @@ export class RekeyStack extends Stack {
         access: [
           itemAccess(table, ['PutItem', 'UpdateItem'], ['routes_*']),
           itemAccess(table, ['DeleteItem', 'PutItem', 'Query'], ['catalog']),
-          scopeCounting(table),
+          indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'),
           eventRecording(table),
+          itemAccess(table, ['GetItem', 'PutItem', 'Query', 'UpdateItem'], ['stages']),
         ],
       },
     );
@@ -255,7 +260,7 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
     access: [
       itemAccess(table, ['DeleteItem', 'PutItem', 'Query'], ['catalog']),
       itemAccess(table, ['DeleteItem', 'PutItem'], ['routes_*']),
-      scopeCounting(table),
+      indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'),
       record,
     ],
   };
@@ -271,7 +276,7 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
       settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
       access: [mint, change(NEW_SECRET), catalog, record],
     },
-    'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER), signCursors] },
+    'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER, LISTED), signCursors] },
     'get-key': { settings: [], access: [read] },
     'get-self': { settings: [], access: [read] },
     'update-key': {
@@ -286,7 +291,7 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
     'rotate-self': rotation,
     'revoke-key': revocation,
     'revoke-self': revocation,
-    'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE), signCursors] },
+    'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE, LISTED), signCursors] },
     'verify-key': {
       settings: ['prefix'],
       access: [read, change(FIRST_USE), record],
@@ -300,7 +305,10 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
     'delete-api': registration,
     'get-api': { settings: [], access: [catalog] },
     'list-apis': { settings: [], access: [catalog, signCursors] },
-    'list-scopes': { settings: [], access: [catalog, scopeCounting(table), signCursors] },
+    'list-scopes': {
+      settings: [],
+      access: [catalog, indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'), signCursors],
+    },
     'list-event-types': { settings: [], access: [] },
     'replay-events': {
       settings: ['bus'],

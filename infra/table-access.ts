@@ -1,7 +1,5 @@
 import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
-import { HOLDER_FIELDS } from '../lib/scope-holders.ts';
-import { BY_OWNER } from '../lib/table-layout.ts';
 
 /** The kinds of item in the table, by how their partition keys begin. docs/storage.md describes each. */
 export type ItemKind =
@@ -13,7 +11,11 @@ export type ItemKind =
   | 'events_*'
   | 'whe_*'
   | 'webhooks_*'
-  | 'deliveries_*';
+  | 'deliveries_*'
+  | 'stages'
+  | 'flushes'
+  | 'heartbeats'
+  | 'canary_samples';
 
 export type ItemAction = 'GetItem' | 'PutItem' | 'UpdateItem' | 'DeleteItem' | 'Query';
 
@@ -63,23 +65,27 @@ export function eventRecording(table: ITable): PolicyStatement {
   });
 }
 
-/** Allows queries on one index, which holds public attributes only. */
-export function indexAccess(table: ITable, index: string): PolicyStatement {
+/**
+ * Allows queries, or scans, on one index.
+ *
+ * @param attributes all that they may see, where the index holds more; without `Select` it would see all of it:
+ * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
+ */
+export function indexAccess(
+  table: ITable,
+  index: string,
+  attributes?: string[],
+  action: 'Query' | 'Scan' = 'Query',
+): PolicyStatement {
   return new PolicyStatement({
-    actions: ['dynamodb:Query'],
+    actions: [`dynamodb:${action}`],
     resources: [`${table.tableArn}/index/${index}`],
-  });
-}
-
-/** Allows to look at a few attributes of every key by a scan of the index of owners. */
-export function scopeCounting(table: ITable): PolicyStatement {
-  return new PolicyStatement({
-    actions: ['dynamodb:Scan'],
-    resources: [`${table.tableArn}/index/${BY_OWNER}`],
-    conditions: {
-      'ForAllValues:StringEquals': { 'dynamodb:Attributes': HOLDER_FIELDS },
-      Null: { 'dynamodb:Attributes': 'false' },
-      StringEquals: { 'dynamodb:Select': 'SPECIFIC_ATTRIBUTES' },
-    },
+    ...(attributes && {
+      conditions: {
+        'ForAllValues:StringEquals': { 'dynamodb:Attributes': attributes },
+        StringEquals: { 'dynamodb:Select': 'SPECIFIC_ATTRIBUTES' },
+        Null: { 'dynamodb:Attributes': 'false' },
+      },
+    }),
   });
 }

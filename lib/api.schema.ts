@@ -12,7 +12,7 @@ const MOST_STAGES = 10;
 export const ApiId = z
   .string()
   .regex(/^[a-z0-9]{1,32}$/, 'must have 1 to 32 lower-case letters and digits')
-  .meta({ description: 'The id of the API in API Gateway.', example: 'a1b2c3d4e5' });
+  .meta({ description: 'The id of the API in API Gateway.' });
 
 export const Routes = z
   .record(z.string(), z.unknown(), 'must be an object of routes and their scopes')
@@ -54,8 +54,7 @@ export const ScopeDescriptions = z
 export const StageOfApi = z.strictObject({
   name: z
     .string('must be a string')
-    .regex(/^(?:\$default|[A-Za-z0-9_-]{1,128})$/, 'must be the name of a stage')
-    .meta({ example: 'v1' }),
+    .regex(/^(?:\$default|[A-Za-z0-9_-]{1,128})$/, 'must be the name of a stage'),
   cache_header: z
     .string('must be a string')
     .regex(/^[a-z0-9-]{1,64}$/, 'must be the name of a header in lower case')

@@ -109,7 +109,7 @@ type Verdict =
   | { refusal: APIGatewayAuthorizerResult | undefined };
 
 /** Of an answer that is kept, since nobody knows yet which requests it will be for. */
-const LACKS_SCOPE = 'The API key lacks a scope that this route needs.';
+const LACKS_SCOPE = 'The API key lacks a scope that this route needs, or has ended since.';
 
 const STAGE_ARN = /^arn:[^/]+\/[^/]+(?=\/)/;
 

@@ -1,5 +1,6 @@
 import type { APIGatewayRequestAuthorizerEvent, APIGatewayRequestAuthorizerEventV2 } from 'aws-lambda';
 import type { Headers } from './credentials.ts';
+import { CACHE_HEADER_VARIABLE, OWNER_VARIABLE, ROUTES_VARIABLE } from './stage-variables.ts';
 
 /** What a REQUEST authorizer gets: of REST and WebSocket APIs, or of HTTP APIs with payload format 2.0. */
 export type AuthorizerEvent = APIGatewayRequestAuthorizerEvent | APIGatewayRequestAuthorizerEventV2;
@@ -53,6 +54,12 @@ function httpRequest(event: APIGatewayRequestAuthorizerEventV2): RouteRequest {
   const [, method = '', resource = ''] = HTTP_ROUTE.exec(routeKey) ?? ['', routeKey, ''];
   if (resource !== '' && method !== arnMethod && method !== 'ANY')
     refuse('the method ARN and the route of the event do not agree');
+  const cacheHeader = stageVariables?.[CACHE_HEADER_VARIABLE];
+  // An answer for this one request would be kept for others.
+  if (cacheHeader === undefined && (event.identitySource ?? []).length > 0)
+    refuse(
+      `the authorizer has identity sources, so it keeps answers: name the header in the stage variable ${CACHE_HEADER_VARIABLE}`,
+    );
   return {
     kind: 'http',
     requestId: String(requestId),
@@ -60,9 +67,9 @@ function httpRequest(event: APIGatewayRequestAuthorizerEventV2): RouteRequest {
     methodArn: routeArn,
     method,
     resource,
-    routesHash: stageVariables?.['rekeyRoutes'],
-    registeredBy: stageVariables?.['rekeyOwner'],
-    cacheHeader: stageVariables?.['rekeyCacheHeader'],
+    routesHash: stageVariables?.[ROUTES_VARIABLE],
+    registeredBy: stageVariables?.[OWNER_VARIABLE],
+    cacheHeader,
     // There is nothing else: what was sent twice is joined by commas, which no key has.
     headers,
     origin: { requestId, identity: http },
@@ -76,9 +83,9 @@ function restOrWebSocketRequest(event: APIGatewayRequestAuthorizerEvent): RouteR
     requestId: String(requestId),
     apiId: apiId as string,
     methodArn,
-    routesHash: stageVariables?.['rekeyRoutes'],
-    registeredBy: stageVariables?.['rekeyOwner'],
-    cacheHeader: stageVariables?.['rekeyCacheHeader'],
+    routesHash: stageVariables?.[ROUTES_VARIABLE],
+    registeredBy: stageVariables?.[OWNER_VARIABLE],
+    cacheHeader: stageVariables?.[CACHE_HEADER_VARIABLE],
     // Never `headers`: of a header that was sent twice it has only the last one.
     headers: event.multiValueHeaders,
     origin: requestContext ?? {},

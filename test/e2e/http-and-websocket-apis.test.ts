@@ -1,23 +1,13 @@
 import { once } from 'node:events';
-import { request } from 'node:http';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import WebSocket from 'ws';
 import { admin, management, newKey, productOf, stack } from './client.ts';
+import { rawRequest } from './raw-request.ts';
 
 const url = stack?.apis['shipments'] ?? '';
 const shipments = productOf(url);
 
-/** A request whose headers and path go out exactly as they stand here. */
-const raw = (path: string, headers: string[]): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const { hostname, port, host } = new URL(url);
-    const call = request({ host: hostname, port, path, headers: ['host', host, ...headers] }, (response) => {
-      response.resume();
-      resolve(response.statusCode ?? 0);
-    });
-    call.on('error', reject);
-    call.end();
-  });
+const raw = async (path: string, headers: string[]) => (await rawRequest(url, path, headers)).status;
 
 let reader: { key: string; id: string };
 beforeAll(async () => {

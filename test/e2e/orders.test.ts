@@ -1,32 +1,9 @@
-import { request } from 'node:http';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { admin, management, newKey, orders, stack } from './client.ts';
+import { rawRequest } from './raw-request.ts';
 
-/** A request whose headers go out exactly as they stand here, duplicates and all. */
 const raw = (path: string, headers: string[], method = 'GET') =>
-  new Promise<{ status: number; body: string; headers: Record<string, unknown> }>((resolve, reject) => {
-    const url = new URL(stack?.apis.orders ?? '');
-    const call = request(
-      {
-        host: url.hostname,
-        port: url.port,
-        path: url.pathname + path,
-        method,
-        headers: ['host', url.host, ...headers],
-      },
-      (response) => {
-        let body = '';
-        response.on('data', (part) => {
-          body += part;
-        });
-        response.on('end', () =>
-          resolve({ status: response.statusCode ?? 0, body, headers: response.headers }),
-        );
-      },
-    );
-    call.on('error', reject);
-    call.end();
-  });
+  rawRequest(stack?.apis.orders ?? '', path, headers, method);
 
 describe('the Orders API behind the authorizer', () => {
   let reader: { key: string; id: string };

@@ -7,7 +7,10 @@ import { DynamoDBClient, ScanCommand } from '@aws-sdk/client-dynamodb';
 /** What the laptop stack writes to `stack.json`. */
 export interface StackFile {
   pid: number;
-  apis: { management: string; orders: string; shipments: string; notifications: string };
+  apis: Record<
+    'management' | 'orders' | 'shipments' | 'notifications' | 'catalogRest' | 'catalogHttp',
+    string
+  >;
   admin_key: string;
   control: string;
   dynamodb: string;

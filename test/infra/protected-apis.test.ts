@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { Stack } from 'aws-cdk-lib';
+import { Duration, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
 import { importRekey, lookUpRekey, ProtectedHttpApi, ProtectedWebSocketApi } from '../../infra/cdk.ts';
@@ -88,6 +88,25 @@ describe('a protected HTTP API', () => {
     expect(JSON.stringify(functions)).not.toContain('AuthorizerFunctionArn');
   });
 
+  it('keeps answers by one header where it is asked to, and tells the authorizer', () => {
+    const api = new ProtectedHttpApi(stack, 'Api', {
+      rekey: importRekey(),
+      cacheTtl: Duration.minutes(5),
+      cacheHeader: 'authorization',
+    });
+    api.addRoute('GET /a', { scopes: ['a:read'], handler });
+    expect(propertiesOf('AWS::ApiGatewayV2::Authorizer')).toEqual([
+      expect.objectContaining({
+        AuthorizerResultTtlInSeconds: 300,
+        EnableSimpleResponses: false,
+        IdentitySource: ['$request.header.authorization'],
+      }),
+    ]);
+    expect(propertiesOf('AWS::ApiGatewayV2::Stage')[0].StageVariables).toMatchObject({
+      rekeyCacheHeader: 'authorization',
+    });
+  });
+
   it('finds Rekey by its SSM parameters', () => {
     const api = new ProtectedHttpApi(stack, 'Api', { rekey: lookUpRekey(stack, 'Keys') });
     api.addRoute('GET /a', { scopes: ['a:read'], handler });
@@ -112,6 +131,13 @@ describe('a protected WebSocket API', () => {
       publish: ['n:write'],
       $connect: ['n:read'],
     });
+  });
+
+  it('keeps no answers, whatever it is told', () => {
+    const kept = { rekey: importRekey(), cacheTtl: Duration.minutes(5) };
+    expect(() => new ProtectedWebSocketApi(stack, 'Api', kept)).toThrow(
+      'Shop/Api: a WebSocket API has no cacheTtl',
+    );
   });
 
   it('does not synthesize without $connect, which everybody could open', () => {

@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { type App, Stack } from 'aws-cdk-lib';
+import { type App, Duration, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
 import { ProtectedRestApi } from '../../infra/protected-rest-api.ts';
+import type { CachingProps } from '../../infra/protection.ts';
 import { importRekey } from '../../infra/rekey-reference.ts';
 import type { RouteOptions } from '../../infra/route-access.ts';
 import { operations } from '../../lib/operations/index.ts';
@@ -72,6 +73,142 @@ describe('a protected REST API', () => {
         IdentitySource: '',
       });
     }
+  });
+
+  describe('registers its stage', () => {
+    const stageOf = (more: object) => {
+      const api = new ProtectedRestApi(stack, 'Api', { rekey: importRekey(), ...more });
+      api.addRoute('GET /', { scopes: ['orders:read'], handler });
+      const all = resources();
+      const [parts] = [only(all, 'Custom::RekeyRoutes').Properties.Stage['Fn::Join'][1]];
+      const named = parts.map((part: string | { Ref?: string; 'Fn::GetAtt'?: string[] }) =>
+        typeof part === 'string' ? part : (part.Ref ?? part['Fn::GetAtt']?.join('.')),
+      );
+      return { all, stage: JSON.parse(named.join('')) };
+    };
+
+    it('with the seconds for which answers are kept', () => {
+      const { all, stage } = stageOf({ cacheTtl: Duration.minutes(5) });
+      expect(stage).toEqual({
+        api_id: only(all, 'AWS::ApiGateway::RestApi').id,
+        stage: 'v1',
+        kind: 'rest',
+        account: 'AWS::AccountId',
+        region: 'AWS::Region',
+        cache_ttl_seconds: 300,
+      });
+      expect(ofType(all, 'AWS::IAM::Role').map(([id]) => id)).not.toContain(
+        expect.stringContaining('FlushRole'),
+      );
+    });
+
+    it('with none, where nothing is kept', () => {
+      expect(stageOf({}).stage.cache_ttl_seconds).toBe(0);
+    });
+
+    it('with a role that may flush this one cache, for the product of another account', () => {
+      const rekey = {
+        authorizerFunctionArn: 'arn:aws:lambda:eu-central-1:111111111111:function:Authorizer',
+        registerRoutesFunctionArn: 'arn:aws:lambda:eu-central-1:111111111111:function:Register',
+        ofAnotherAccount: true,
+      };
+      const { all, stage } = stageOf({ rekey, cacheTtl: Duration.minutes(5) });
+      const [[id, role] = ['', { Properties: {} as Record<string, unknown> }]] = ofType(
+        all,
+        'AWS::IAM::Role',
+      ).filter(([id]) => id.includes('FlushRole'));
+      expect(stage.role_arn).toBe(`${id}.Arn`);
+      expect(role.Properties.RoleName).toMatch(/^rekey-flush-[\w-]{1,50}$/);
+      const api = only(all, 'AWS::ApiGateway::RestApi').id;
+      expect(role.Properties.AssumeRolePolicyDocument).toMatchObject({
+        Statement: [
+          {
+            Action: 'sts:AssumeRole',
+            Principal: { AWS: { 'Fn::Join': ['', ['arn:', expect.anything(), ':iam::111111111111:root']] } },
+            Condition: { StringEquals: { 'sts:ExternalId': { 'Fn::Join': ['', ['rekey-', { Ref: api }]] } } },
+          },
+        ],
+      });
+      const policies = ofType(all, 'AWS::IAM::Policy').filter(([, { Properties }]) =>
+        Properties.Roles.some((one: { Ref: string }) => one.Ref === id),
+      );
+      expect(policies.map(([, { Properties }]) => Properties.PolicyDocument.Statement)).toEqual([
+        [
+          {
+            Effect: 'Allow',
+            Action: 'apigateway:DELETE',
+            Resource: {
+              'Fn::Join': [
+                '',
+                [
+                  'arn:',
+                  { Ref: 'AWS::Partition' },
+                  ':apigateway:',
+                  { Ref: 'AWS::Region' },
+                  '::/restapis/',
+                  { Ref: api },
+                  '/stages/v1/cache/authorizers',
+                ],
+              ],
+            },
+          },
+        ],
+      ]);
+    });
+  });
+
+  describe('with cacheTtl', () => {
+    const kept = (more: Partial<CachingProps> = {}) =>
+      new ProtectedRestApi(stack, 'Api', { rekey: importRekey(), cacheTtl: Duration.minutes(5), ...more });
+
+    it('keeps answers by one header, x-api-key, and tells the authorizer', () => {
+      kept().addRoute('GET /orders', { scopes: ['orders:read'], handler });
+      const all = resources();
+      expect(only(all, 'AWS::ApiGateway::Authorizer').Properties).toMatchObject({
+        AuthorizerResultTtlInSeconds: 300,
+        IdentitySource: 'method.request.header.x-api-key',
+      });
+      expect(only(all, 'AWS::ApiGateway::Stage').Properties.Variables).toEqual({
+        rekeyRoutes: routesHash({ 'GET /orders': ['orders:read'] }),
+        rekeyCacheHeader: 'x-api-key',
+      });
+    });
+
+    it('is deployed anew when that changes, since a stage serves what was deployed', () => {
+      const deployments = [undefined, Duration.minutes(5), Duration.minutes(6)].map((cacheTtl) => {
+        const other = new Stack(appForTemplates(), 'Shop');
+        const api = new ProtectedRestApi(other, 'Api', {
+          rekey: importRekey(),
+          ...(cacheTtl && { cacheTtl }),
+        });
+        const of = LambdaFunction.fromFunctionName(other, 'Handler', 'handler');
+        api.addRoute('GET /orders', { scopes: ['orders:read'], handler: of });
+        return only(resourcesOf(Template.fromStack(other)), 'AWS::ApiGateway::Deployment').id;
+      });
+      expect(new Set(deployments).size).toBe(3);
+    });
+
+    it('does not synthesize where no policy is exact, and names the routes', () => {
+      const api = kept();
+      api.addRoute('GET /a/{id}', { scopes: ['a:read'], handler });
+      api.addRoute('GET /a/{id}/x', { scopes: ['a:write'], handler });
+      api.addRoute('GET /a/{id}/y/x', { scopes: ['a:read'], handler });
+      expect(() => Template.fromStack(stack)).toThrow(
+        /Shop\/Api\/Routes: .*no IAM policy refuses GET \/a\/\{id\}\/x and allows GET \/a\/\{id\}\/y\/x/,
+      );
+    });
+
+    it('takes the same routes without it', () => {
+      const api = make();
+      api.addRoute('GET /a/{id}', { scopes: ['a:read'], handler });
+      api.addRoute('GET /a/{id}/x', { scopes: ['a:write'], handler });
+      api.addRoute('GET /a/{id}/y/x', { scopes: ['a:read'], handler });
+      expect(() => Template.fromStack(stack)).not.toThrow();
+    });
+
+    it.each([Duration.seconds(3601), Duration.millis(1500)])('does not take %s', (cacheTtl) => {
+      expect(() => kept({ cacheTtl })).toThrow('cacheTtl must be whole seconds, 3600 at most');
+    });
   });
 
   it('lets its own authorizer, and no other, call the authorizer function', () => {

@@ -54,6 +54,7 @@ describe('the request of a route', () => {
     ['no ARN', { ...http, routeArn: undefined }],
     ['a message of a WebSocket', { ...connect, methodArn: connect.methodArn.replace('$connect', 'send') }],
     ['another WebSocket API', { ...connect, methodArn: connect.methodArn.replace(API_ID, 'other') }],
+    ['kept answers that the stage does not speak of', { ...http, identitySource: ['rk_live_x'] }],
     ['no context', { ...authorizerEvent({}), requestContext: undefined }],
   ])('is refused for %s', (_, event) => {
     expect(() => of(event)).toThrow(TypeError);

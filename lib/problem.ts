@@ -242,7 +242,7 @@ export class UnknownScope extends Problem {
       .slice(0, 10)
       .map(
         ({ scope, did_you_mean }) =>
-          `\`${scope}\` is not known${did_you_mean === null ? '.' : `; did you mean \`${did_you_mean}\`?`}`,
+          `The scope \`${scope}\` is not known${did_you_mean === null ? '.' : `; did you mean \`${did_you_mean}\`?`}`,
       );
     super(
       'unknown_scope',

@@ -295,7 +295,7 @@ describe('the trail', () => {
       allowed(Object.keys(roles).find((role) => role.startsWith(name))!, 'PutItem', keys);
     for (const name of ['Authorizer', 'CreateKey', 'RotateKey', 'RevokeKey', 'UpdateKey', 'VerifyKey'])
       expect([name, await mayWrite(name)]).toEqual([name, true]);
-    for (const name of ['GetKey', 'ListKeys', 'RegisterRoutes'])
+    for (const name of ['GetKey', 'ListKeys', 'GetApi'])
       expect([name, await mayWrite(name)]).toEqual([name, false]);
   });
 });

@@ -49,7 +49,7 @@ describe('the operations', () => {
       'delete-api: DELETE /apis/{id} apis:manage',
       'list-scopes: GET /scopes scopes:read',
     ]);
-    expect(Object.keys(ownScopes)).toEqual(
+    expect(Object.keys(ownScopes).sort()).toEqual(
       [...new Set(operations.flatMap(({ scope }) => scope ?? []))].sort(),
     );
     for (const { scope, authenticated } of operations)

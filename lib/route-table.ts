@@ -79,7 +79,7 @@ const isNamed =
  * that is registered already never is: a deployment that is rolled back must come back to it.
  *
  * @param replaced the table that this one takes the place of
- * @throws Error naming the bad route; ScopeInUse
+ * @throws Error naming the bad route, or the other stack that has registered the API; ScopeInUse
  */
 async function register(
   {
@@ -104,6 +104,13 @@ async function register(
   };
   for (let decisions = 1; ; decisions++) {
     const apis = await readApis(table);
+    const other = apis.find(
+      (api) => api.source === 'stack' && api.id === id && api.owner_id !== registrar.owner_id,
+    );
+    if (other)
+      throw new Error(
+        `This API is registered by the ${other.owner_id}. Change its routes there, or delete them there first`,
+      );
     const there = apis.find(isNamed({ id, hash }));
     const before = there ?? (replaced?.id === id ? apis.find(isNamed(replaced)) : undefined);
     const change = decideRegistration(apis, before, id, { routes, scopes, stages }, registrar, origin.now);

@@ -503,6 +503,18 @@ describe('the registration of routes by a stack', () => {
     await expect(ask({ RequestType: 'Delete', PhysicalResourceId: nameOf(id, next) })).resolves.toBeDefined();
   });
 
+  it('cannot be replaced by another stack', async () => {
+    const { id, thing } = newApi();
+    const routes: RouteScopes = { 'GET /a': [`${thing}:read`] };
+    await ask(propertiesOf(id, routes));
+    const StackId = STACK.replace('Orders', 'Attack');
+    for (const theirs of [routes, { 'GET /a': [] }] as RouteScopes[])
+      await expect(ask({ StackId, ...propertiesOf(id, theirs) })).rejects.toThrow(
+        'registered by the stack:123456789012/Orders',
+      );
+    expect((await call(getApi, { id })).body.api).toMatchObject({ owner_id: OWNER, routes });
+  });
+
   it('cannot be replaced by a PUT', async () => {
     const { id, thing } = newApi();
     await ask(propertiesOf(id, { 'GET /a': [`${thing}:read`] }));

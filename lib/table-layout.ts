@@ -3,9 +3,11 @@ export const SORT_KEY = {
   apiKey: 'api_key',
   idempotency: 'idempotency',
   secret: 'secret',
+  deployment: 'deployment',
   webhookEndpoint: 'webhook_endpoint',
   webhookCount: 'webhook_count',
   currentRoutes: 'current',
+  compromise: 'compromise',
 } as const;
 
 /** The partition of all registered APIs: one read has them. */

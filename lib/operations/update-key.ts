@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { publicKey } from '../api-key.ts';
+import { OnReuse } from '../api-key.schema.ts';
 import { knownFor } from '../api-table.ts';
+import { shownTo } from '../caller.ts';
 import { demandKnown } from '../catalog.ts';
 import { lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
 import { decideChange } from '../key-change.ts';
@@ -26,9 +27,12 @@ const UpdateKey = z
           'Days before its end at which `api_key.expiring` is sent, at most 5. null: those of the stack.',
         example: [30, 14, 3],
       }),
+    on_reuse: OnReuse.optional().meta({
+      description: 'What a use after it was superseded and its grace has ended does; see create.',
+    }),
   })
   .refine((body) => Object.values(body).some((value) => value !== undefined), {
-    message: 'must change something: name, metadata, scopes, expires_at or notify_days_before',
+    message: 'must change something: name, metadata, scopes, expires_at, notify_days_before or on_reuse',
   })
   .meta({ id: 'UpdateKey' });
 
@@ -71,6 +75,6 @@ export const updateKey = defineOperation({
       },
       origin,
     );
-    return { api_key: publicKey(record, now) };
+    return { api_key: shownTo(caller, record, now) };
   },
 });

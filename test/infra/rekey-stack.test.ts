@@ -100,8 +100,10 @@ describe('the functions', () => {
         // Nobody waits for it.
         else if (id.startsWith('PublishEvents')) expect(Properties.Timeout).toBe(60);
         else if (id.startsWith('SweepKeys')) expect(Properties.Timeout).toBe(300);
+        else if (id.startsWith('FinishCompromises')) expect(Properties.Timeout).toBe(120);
         else if (/^(?:FanOutEvent|DeliverWebhook)/.test(id)) expect(Properties.Timeout).toBe(30);
-        else if (/^(?:DeliverSlowWebhook|RequeueDeliveries)/.test(id)) expect(Properties.Timeout).toBe(60);
+        else if (/^(?:DeliverSlowWebhook|RequeueDeliveries|DeployKey|RotateSecret)/.test(id))
+          expect(Properties.Timeout).toBe(60);
         else expect(Properties.Timeout).toBeLessThan(29);
       }
     }
@@ -125,6 +127,7 @@ describe('the functions', () => {
     ];
     const retention = ['REKEY_RETENTION_DAYS'];
     const schedule = ['REKEY_NOTIFY_DAYS_BEFORE'];
+    const misuse = ['REKEY_LATE_USE_MINUTES'];
     const metrics = ['POWERTOOLS_METRICS_NAMESPACE', 'POWERTOOLS_SERVICE_NAME'];
     const rootSecret = ['REKEY_WEBHOOK_ROOT_SECRET_ARN'];
     const queues = ['REKEY_DELIVERIES_QUEUE_URL', 'REKEY_SLOW_DELIVERIES_QUEUE_URL'];
@@ -134,9 +137,14 @@ describe('the functions', () => {
     const and = (...more: string[][]) =>
       [...more.flat(), 'REKEY_EVENT_RETENTION_DAYS', 'REKEY_TABLE_NAME'].toSorted();
     expect(names).toEqual({
-      Authorizer: and(prefix, ['POWERTOOLS_SERVICE_NAME', 'REKEY_LOG_SAMPLE_RATE']),
+      Authorizer: and(prefix, misuse, ['POWERTOOLS_SERVICE_NAME', 'REKEY_LOG_SAMPLE_RATE']),
       RegisterRoutes: and(),
       CreateAdminKey: and(prefix, lifetimes, retention, schedule),
+      DeployKey: and(prefix, lifetimes, retention, schedule, [
+        'REKEY_ADMIN_SECRET_ARN',
+        'REKEY_DEPLOYABLE_KEYS',
+      ]),
+      RotateSecret: and(['REKEY_MANAGEMENT_API_URL']),
       CreateKey: and(prefix, lifetimes, retention, schedule),
       ListKeys: and(),
       GetKey: and(),
@@ -146,10 +154,12 @@ describe('the functions', () => {
       CancelRotation: and(lifetimes, retention, schedule),
       RotateSelf: and(prefix, lifetimes, retention, schedule),
       RevokeKey: and(retention),
+      CompromiseKey: and(prefix, lifetimes, retention, schedule),
+      FinishCompromises: and(retention, metrics),
       RevokeSelf: and(retention),
       ListLineage: and(),
       SweepKeys: and(schedule, metrics, ['REKEY_EVENT_BUS_NAME']),
-      VerifyKey: and(prefix),
+      VerifyKey: and(prefix, misuse),
       PublishEvents: [...metrics, 'REKEY_EVENT_BUS_NAME', 'REKEY_UNPUBLISHED_QUEUE_URL'],
       ListKeyEvents: and(),
       ListEvents: and(),
@@ -217,26 +227,40 @@ describe('the functions', () => {
 describe('the stacks', () => {
   it('put out what their users need, and nothing secret', () => {
     expect(Object.keys(production.rekey.toJSON()['Outputs']).toSorted()).toEqual([
+      'AdminKeySecretArn',
       'AuthorizerFunctionArn',
       'CreateAdminKeyFunctionName',
+      'DeployKeyFunctionArn',
       'EventBusArn',
       'EventBusName',
       'ManagementApiUrl',
       'RegisterRoutesFunctionArn',
+      'RotateSecretFunctionArn',
       'TableName',
     ]);
     expect(Object.keys(production.orders.toJSON()['Outputs'])).toEqual(['OrdersApiUrl']);
   });
 
-  it('let API Gateway call a function for its own routes, a rule call the sweep, and nothing else any', () => {
+  it('let API Gateway call a function for its own routes, a rule the sweep, Secrets Manager the rotation, and nothing else any', () => {
     for (const { rekey, orders } of [production, development]) {
       for (const template of [rekey, orders]) {
         const permissions = ofType(resourcesOf(template), 'AWS::Lambda::Permission');
         expect(permissions.length).toBeGreaterThan(0);
         for (const [, { Properties }] of permissions) {
+          if (JSON.stringify(Properties.FunctionName).includes('RotateSecretD')) {
+            expect(Properties).toEqual({
+              Action: 'lambda:InvokeFunction',
+              FunctionName: expect.anything(),
+              Principal: 'secretsmanager.amazonaws.com',
+              SourceAccount: { Ref: 'AWS::AccountId' },
+            });
+            continue;
+          }
           expect(Properties).toMatchObject({
             Action: 'lambda:InvokeFunction',
-            Principal: /SweepKeys|RequeueDeliveries/.test(JSON.stringify(Properties.FunctionName))
+            Principal: /SweepKeys|RequeueDeliveries|FinishCompromises/.test(
+              JSON.stringify(Properties.FunctionName),
+            )
               ? 'events.amazonaws.com'
               : 'apigateway.amazonaws.com',
             SourceArn: expect.anything(),
@@ -244,6 +268,7 @@ describe('the stacks', () => {
         }
         expect(JSON.stringify(permissions)).not.toContain('CreateAdminKey');
         expect(JSON.stringify(permissions)).not.toContain('RegisterRoutes');
+        expect(JSON.stringify(permissions)).not.toContain('DeployKey');
       }
     }
   });

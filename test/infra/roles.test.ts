@@ -16,6 +16,7 @@ const list = <T>(value: T | T[]): T[] => (Array.isArray(value) ? value : [value]
 /** `table` and `log` stand for the two resources there are; everything else is shown as it is. */
 const nameOf = (resource: unknown, resources: Resources): string => {
   const text = JSON.stringify(resource);
+  if (/:secretsmanager:.*:secret:\*"\]\]\}$/.test(text)) return 'any secret';
   const join = /^\{"Fn::Join":\["",\[(\{.*\}),"([^"]*)"\]\]\}$/.exec(text);
   if (join) return nameOf(JSON.parse(join[1]!), resources) + join[2];
   const [, arn, attribute] = /^\{"Fn::GetAtt":\["([^"]+)","(Arn|StreamArn)"\]\}$/.exec(text) ?? [];
@@ -25,6 +26,7 @@ const nameOf = (resource: unknown, resources: Resources): string => {
   if (type === 'AWS::SQS::Queue') return `queue ${arn?.replace(/[0-9A-F]{8}$/, '')}`;
   const ref = /^\{"Ref":"([^"]+)"\}$/.exec(text)?.[1];
   if (ref && resources[ref]?.Type === 'AWS::SecretsManager::Secret') return 'the root secret';
+  if (type === 'AWS::Lambda::Function') return `function ${arn?.replace(/[0-9A-F]{8}$/, '')}`;
   if (type === 'AWS::Logs::LogGroup') return `log ${arn?.replace(/Logs[0-9A-F]{8}$/, '')}`;
   return text;
 };
@@ -40,6 +42,9 @@ const lineOf = (
   const keys = Condition?.['ForAllValues:StringLike']?.['dynamodb:LeadingKeys'] as string[] | undefined;
   const attributes = Condition?.['ForAllValues:StringLike']?.['dynamodb:Attributes'] as string[] | undefined;
   const entry = Condition?.['StringEquals']?.['events:source'];
+  const ofSecrets = Object.entries({ ...Condition?.['StringLike'], ...Condition?.['StringEquals'] })
+    .filter(([key]) => /ResourceTag|AllowRotationLambdaArn/.test(key))
+    .map(([key, value]) => `${key} ${nameOf(value, resources)}`);
   const enclosing = Condition?.['StringEquals']?.['dynamodb:EnclosingOperation'] as string | undefined;
   const listed = Condition?.['ForAllValues:StringEquals']?.['dynamodb:Attributes'] as string[] | undefined;
   if (listed) {
@@ -52,6 +57,8 @@ const lineOf = (
     expect(Condition).toEqual({
       StringEquals: { 'events:source': entry, 'events:detail-type': 'sweep.unfinished' },
     });
+  } else if (ofSecrets.length > 0) {
+    expect(Object.values(Condition!).flatMap(Object.keys)).toHaveLength(1);
   } else if (Condition) {
     // A condition that would be met by a request without the key must demand the key.
     expect(Condition).toEqual({
@@ -68,6 +75,7 @@ const lineOf = (
       .map((one) => nameOf(one, resources))
       .join('+')}`,
     ...(entry ? [`of ${entry} sweep.unfinished`] : []),
+    ...ofSecrets.map((line) => `with ${line}`),
     ...(keys ? [`of ${keys.join(' ')}`] : []),
     ...(enclosing ? [`within ${enclosing}`] : []),
     ...(attributes ? [`naming ${attributes.join(' ')}`] : []),
@@ -102,7 +110,7 @@ const cursors = 'GetItem+PutItem on table of secret_cursor';
 const naming = (attributes: string) =>
   `UpdateItem on table of key_* naming pk sk revoked_at first_used_at version event event_type event_owner_id event_day ttl ${attributes}`;
 const listing = `seeing ${Object.keys(ListedKey.shape).join(' ')}`;
-const firstUse = naming('digest');
+const use = naming('digest told_at');
 const due = 'due_shard next_action_at';
 const recording = 'PutItem on table of events_* within TransactWriteItems';
 const endpoint = 'GetItem on table of whe_*';
@@ -129,7 +137,7 @@ const registering = [
 ];
 
 const access: Record<string, string[]> = {
-  Authorizer: ['GetItem on table of key_* routes_*', firstUse, recording],
+  Authorizer: ['GetItem on table of key_* routes_*', use, recording],
   RegisterRoutes: [
     'PutItem+UpdateItem on table of routes_*',
     'DeleteItem+PutItem+Query on table of catalog',
@@ -143,12 +151,23 @@ const access: Record<string, string[]> = {
   ListApis: [catalog, cursors],
   ListScopes: [catalog, countingHolders, cursors],
   CreateAdminKey: ['GetItem+PutItem on table of key_*', recording],
+  DeployKey: [
+    'GetItem+PutItem+UpdateItem on table of key_*',
+    'DeleteItem+GetItem+PutItem on table of deployment_*',
+    `Query on table/index/by_lineage ${listing}`,
+    recording,
+    // Not GetSecretValue: it writes secrets and reads none.
+    'secretsmanager:DescribeSecret+secretsmanager:PutSecretValue on any secret with aws:ResourceTag/rekey:owner "*"',
+  ],
+  RotateSecret: [
+    'secretsmanager:DescribeSecret+secretsmanager:GetSecretValue+secretsmanager:ListSecretVersionIds+secretsmanager:PutSecretValue+secretsmanager:UpdateSecretVersionStage on any secret with secretsmanager:resource/AllowRotationLambdaArn function RotateSecret',
+  ],
   CreateKey: ['GetItem+PutItem on table of idempotency_* key_*', naming('digest hint'), catalog, recording],
   ListKeys: [`Query on table/index/by_owner ${listing}`, cursors],
   GetKey: ['GetItem on table of key_*'],
   UpdateKey: [
     'GetItem on table of key_*',
-    naming(`${due} swept_until expires_at metadata name notify_days_before scopes`),
+    naming(`${due} swept_until expires_at metadata name notify_days_before on_reuse scopes`),
     catalog,
     recording,
   ],
@@ -166,6 +185,21 @@ const access: Record<string, string[]> = {
     recording,
   ],
   RevokeKey: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
+  CompromiseKey: [
+    'GetItem+PutItem on table of idempotency_* key_*',
+    naming(`${due} revoked_reason digest hint`),
+    `Query on table/index/by_lineage ${listing}`,
+    'DeleteItem+PutItem on table of compromise_*',
+    recording,
+  ],
+  FinishCompromises: [
+    'Query on table/index/by_due',
+    `Query on table/index/by_lineage ${listing}`,
+    'GetItem on table of key_* compromise_*',
+    naming(`${due} revoked_reason`),
+    'DeleteItem+PutItem on table of compromise_*',
+    recording,
+  ],
   GetSelf: ['GetItem on table of key_*'],
   RotateSelf: [
     'GetItem+PutItem on table of idempotency_* key_*',
@@ -186,7 +220,7 @@ const access: Record<string, string[]> = {
   ListEvents: ['Query on table/index/events_by_owner', cursors],
   ListEventTypes: [],
   ReplayEvents: ['Query on table/index/events_by_day', cursors, 'events:PutEvents on bus'],
-  VerifyKey: ['GetItem on table of key_*', firstUse, recording],
+  VerifyKey: ['GetItem on table of key_*', use, recording],
   PublishEvents: [
     'events:PutEvents on bus',
     'sqs:SendMessage on queue EventPublisherUnpublished',
@@ -349,7 +383,7 @@ describe('the roles', () => {
     const resources = resourcesOf(templates.rekey);
     expect(Object.keys(statementsByFunction(resources)).toSorted()).toEqual(Object.keys(access).toSorted());
     expect(ofType(resources, 'AWS::IAM::Role')).toHaveLength(Object.keys(access).length);
-    expect(Object.keys(access)).toHaveLength(operations.length + 9);
+    expect(Object.keys(access)).toHaveLength(operations.length + 12);
   });
 
   it('of the Orders example may write logs and traces, and know nothing of the table', () => {

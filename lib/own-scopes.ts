@@ -1,5 +1,6 @@
 /** What the scopes of the management API mean, for people. A test compares them with the operations. */
 export const ownScopes: Record<string, string> = {
+  'api-keys:compromise': 'End leaked API keys and all that came from them',
   'api-keys:create': 'Make API keys, with scopes that the calling key holds itself',
   'api-keys:read': 'Read API keys, their lineage and their events; never their text',
   'api-keys:update': 'Change names, metadata, scopes and ends of API keys',

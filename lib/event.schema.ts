@@ -43,6 +43,16 @@ const WebhookEndpointData = z.object({ webhook_endpoint: EventWebhookEndpoint })
 
 const ApiData = z.object({ api: ApiSummary });
 
+/** Which events somebody asked to have sent again. */
+export const EventReplay = z
+  .object({
+    from: z.string(),
+    to: z.string(),
+    types: z.array(z.string()).nullable().meta({ description: 'null: of all types.' }),
+    owner_id: z.string().nullable().meta({ description: 'null: of all owners.' }),
+  })
+  .meta({ id: 'EventReplay' });
+
 /** Every type of event: when it happens, and what its `data` holds. */
 export const eventTypes = {
   'api_key.created': {
@@ -136,6 +146,11 @@ export const eventTypes = {
     data: ApiData,
   },
   'api.deleted': { description: 'The registration of an API was deleted.', data: ApiData },
+  'events.replayed': {
+    description:
+      'Somebody began to send stored events again. It stands in the trail of the key that asked, and is recorded before the first of them is sent.',
+    data: z.object({ replay: EventReplay }),
+  },
 } as const satisfies Record<string, { description: string; data: z.ZodObject }>;
 
 export type EventType = keyof typeof eventTypes;
@@ -159,7 +174,9 @@ export const Event = z
     type: EventType,
     occurred_at: Instant,
     owner_id: z.string().meta({ description: 'Whose key, endpoint or API it is about.' }),
-    api_key_id: KeyId.nullable().meta({ description: 'The key it is about; null: it is not about a key.' }),
+    api_key_id: KeyId.nullable().meta({
+      description: 'The key it is about, or that asked for a replay; null: it is about no key.',
+    }),
     webhook_endpoint_id: z.string().nullable().meta({ description: 'The webhook endpoint it is about.' }),
     api_id: z.string().nullable().default(null).meta({ description: 'The API it is about.' }),
     actor: z.string().meta({

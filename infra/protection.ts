@@ -1,5 +1,6 @@
 import { type Duration, RemovalPolicy, Stack, Token, Validations } from 'aws-cdk-lib';
-import { CfnPermission } from 'aws-cdk-lib/aws-lambda';
+import { ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { CfnPermission, type IFunction } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct, IConstruct } from 'constructs';
 import { CACHE_HEADER_VARIABLE, type CacheHeader, ROUTES_VARIABLE } from '../lib/stage-variables.ts';
@@ -16,6 +17,13 @@ export interface Throttle {
 export interface ProtectedApiProps {
   rekey: RekeyReference;
   description?: string;
+  /** What scopes mean, for people: `{ 'orders:refund': 'Give money back' }`. GET /scopes shows it. */
+  scopes?: Record<string, string>;
+  /**
+   * Whether a deployment may remove scopes that active keys hold. Without it, it is refused and rolled back.
+   * @default false
+   */
+  removeScopesInUse?: boolean;
   /** For the whole stage. @default 100 requests a second, in bursts of 200 */
   throttle?: Throttle;
   /** Of access logs and execution logs. @default three months */
@@ -62,6 +70,7 @@ export class Protection {
   readonly accessLogs: LogGroup;
   readonly #api: Construct;
   readonly #apiId: string;
+  readonly #stageName: string;
   readonly #rekey: RekeyReference;
 
   constructor(
@@ -70,10 +79,12 @@ export class Protection {
       apiId,
       stage,
       ...props
-    }: ProtectedApiProps & CachingProps & { apiId: string; stage: Omit<DeclaredStage, 'ttlSeconds'> },
+    }: ProtectedApiProps &
+      CachingProps & { apiId: string; stage: Omit<DeclaredStage, 'ttlSeconds' | 'cacheHeader'> },
   ) {
     this.#api = api;
     this.#apiId = apiId;
+    this.#stageName = stage.name;
     this.#rekey = props.rekey;
     this.ttlSeconds = ttlSecondsOf(api, props);
     if (stage.kind === 'websocket' && this.ttlSeconds > 0)
@@ -90,7 +101,9 @@ export class Protection {
     this.routes = new DeclaredRoutes(api, 'Routes', {
       rekey: props.rekey,
       apiId,
-      stage: { ...stage, ttlSeconds: this.ttlSeconds },
+      stage: { ...stage, ttlSeconds: this.ttlSeconds, cacheHeader: this.cacheHeader },
+      scopes: props.scopes,
+      removeScopesInUse: props.removeScopesInUse,
     });
   }
 
@@ -116,6 +129,17 @@ export class Protection {
   arn(rest: string): string {
     const stack = Stack.of(this.#api);
     return stack.formatArn({ service: 'execute-api', resource: this.#apiId, resourceName: rest });
+  }
+
+  /** @param route `GET /orders/{id}`, or `$connect` of a WebSocket API */
+  allowHandler(handler: IFunction, route: string): void {
+    const [method = '', path] = route.split(' ');
+    const called = `${method === 'ANY' ? '*' : method}${path?.replaceAll(/\{[^}]+\}/g, '*') ?? ''}`;
+    handler.addPermission(`${this.#api.node.path} ${route}`, {
+      scope: this.#api,
+      principal: new ServicePrincipal('apigateway.amazonaws.com'),
+      sourceArn: this.arn(`${this.#stageName}/${called}`),
+    });
   }
 
   /** Lets this authorizer of the API, and no other, call the product's function. */

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { InvalidRequest, PayloadTooLarge } from './problem.ts';
 import { fieldError, MOST_ERRORS, type RequestPart } from './validate.ts';
 
-/** 16 KB, as bytes of the body itself, however API Gateway wrapped it. */
+/** 16 KB unless an operation says more, as bytes of the body itself, however API Gateway wrapped it. */
 export const LARGEST_BODY = 16_384;
 
 /** No body of ours is deeper than an object in an object. */

@@ -352,7 +352,7 @@ describe('the last use of a key', () => {
     const event = authorizerEvent({ headers: { 'x-api-key': [minted.key.reveal()] }, routesHash: HASH });
     const identity = { sourceIp: '192.0.2.7' };
     const requestContext = { ...event.requestContext, identity } as unknown as typeof event.requestContext;
-    return authorize({ ...event, requestContext }, world.dependencies) as Promise<APIGatewayAuthorizerResult>;
+    return authorize({ ...event, requestContext }, world.dependencies) as ReturnType<typeof world.ask>;
   };
 
   it.each([

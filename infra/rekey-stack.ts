@@ -316,6 +316,7 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
       access: [
         indexAccess(table, EVENTS_BY_DAY),
         signCursors,
+        record,
         new PolicyStatement({ actions: ['events:PutEvents'], resources: [bus.eventBusArn] }),
       ],
     },

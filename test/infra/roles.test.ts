@@ -191,7 +191,7 @@ const access: Record<string, string[]> = {
   ListKeyEvents: ['GetItem on table of key_*', 'Query on table of events_*', cursors],
   ListEvents: ['Query on table/index/events_by_owner', cursors],
   ListEventTypes: [],
-  ReplayEvents: ['Query on table/index/events_by_day', cursors, 'events:PutEvents on bus'],
+  ReplayEvents: ['Query on table/index/events_by_day', cursors, recording, 'events:PutEvents on bus'],
   VerifyKey: ['GetItem on table of key_*', use, recording],
   PublishEvents: [
     'events:PutEvents on bus',

@@ -26,6 +26,7 @@ import {
 } from '../lib/table-layout.ts';
 import { Attachment } from './attachment.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
+import { Flushing, flushAccess } from './flush.ts';
 import { Monitoring } from './monitoring.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
 import type { RekeySettings } from './settings.ts';
@@ -202,8 +203,15 @@ export class RekeyStack extends Stack {
       description: 'The management API of Rekey',
       ...logs,
     });
+    new Flushing(this, 'Flushing', {
+      table,
+      bus,
+      lambda,
+      monitoring,
+      consumerAccounts: settings.consumerAccounts,
+    });
     const webhooks = new Webhooks(this, 'Webhooks', { table, bus, lambda, monitoring, settings });
-    const needs = { ...operationNeeds(table, bus), ...webhooks.operationNeeds() };
+    const needs = { ...operationNeeds(table, bus, settings), ...webhooks.operationNeeds() };
     for (const operation of operations) {
       const own = needs[operation.name];
       if (!own)
@@ -238,7 +246,11 @@ export class RekeyStack extends Stack {
 }
 
 /** What the role of each operation may do with the table, and no more; docs/storage.md says why. */
-function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
+function operationNeeds(
+  table: Table,
+  bus: EventBus,
+  { consumerAccounts }: RekeySettings,
+): Record<string, Needs> {
   const read = itemAccess(table, ['GetItem'], ['key_*']);
   // Only what it names: whoever takes over the function that renames keys cannot replace a secret.
   const change = (attributes?: string[]) => itemAccess(table, ['UpdateItem'], ['key_*'], attributes);
@@ -251,7 +263,11 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
     settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
     access: [mint, change(), record],
   };
-  const revocation: Needs = { settings: ['retention'], access: [read, change(REVOCATION), record] };
+  const flush = flushAccess(table, consumerAccounts);
+  const revocation: Needs = {
+    settings: ['retention'],
+    access: [read, change(REVOCATION), record, ...flush],
+  };
   return {
     'create-key': {
       settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
@@ -262,7 +278,7 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
     'get-self': { settings: [], access: [read] },
     'update-key': {
       settings: ['lifetimes', 'retention', 'schedule'],
-      access: [read, change(CHANGE), record],
+      access: [read, change(CHANGE), record, ...flush],
     },
     'rotate-key': rotation,
     'cancel-rotation': {

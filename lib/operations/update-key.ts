@@ -1,10 +1,13 @@
 import { z } from 'zod';
 import { publicKey } from '../api-key.ts';
 import { lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
+import { changesBetween } from '../event.ts';
+import { flushAtOnce } from '../flush.ts';
 import { decideChange } from '../key-change.ts';
 import { Metadata, Name, NotifyDaysBefore, Scopes, SentInstant } from '../key-fields.schema.ts';
 import * as keyTable from '../key-table.ts';
-import { OneKey } from './answers.schema.ts';
+import { takesAccessAway } from '../lost-access.ts';
+import { ChangedKey } from './answers.schema.ts';
 import { defineOperation } from './definition.ts';
 import { exampleKey } from './example-key.ts';
 import { visibleKey } from './visible-key.ts';
@@ -39,7 +42,7 @@ export const updateKey = defineOperation({
   description:
     'Changes the fields that are sent. The text of the key stays. New scopes, and the scopes of a key that is to live longer, must be covered by those of the calling key. A revoked, expired or rotated key no longer changes.',
   body: UpdateKey,
-  answer: { status: 200, description: 'The key after the change.', schema: OneKey },
+  answer: { status: 200, description: 'The key after the change.', schema: ChangedKey },
   problems: [
     'scope_escalation',
     'owner_forbidden',
@@ -55,11 +58,15 @@ export const updateKey = defineOperation({
   },
   async run({ caller, id, body, now, origin }) {
     const settings = { ...lifetimeSettings(), ...scheduleSettings(), retention_days: retentionDays() };
+    const before = await visibleKey(caller, id);
     const record = await keyTable.updateKey(
-      await visibleKey(caller, id),
+      before,
       (seen) => decideChange(seen, body, caller, now, settings),
       origin,
     );
-    return { api_key: publicKey(record, now) };
+    return {
+      api_key: publicKey(record, now),
+      ...(takesAccessAway(changesBetween(before, record)) && { caches: await flushAtOnce() }),
+    };
   },
 });

@@ -24,6 +24,8 @@ const nameOf = (resource: unknown, resources: Resources): string => {
   if (type === 'AWS::SQS::Queue') return `queue ${arn?.replace(/[0-9A-F]{8}$/, '')}`;
   const ref = /^\{"Ref":"([^"]+)"\}$/.exec(text)?.[1];
   if (ref && resources[ref]?.Type === 'AWS::SecretsManager::Secret') return 'the root secret';
+  const cache = /::\/(restapis|apis)\/\*\/stages\/\*\/cache\/authorizers"\]\]\}$/.exec(text)?.[1];
+  if (cache) return `the caches of ${cache === 'apis' ? 'HTTP' : 'REST'} APIs`;
   if (type === 'AWS::Logs::LogGroup') return `log ${arn?.replace(/Logs[0-9A-F]{8}$/, '')}`;
   return text;
 };
@@ -95,12 +97,17 @@ const naming = (attributes: string) =>
 const firstUse = naming('digest');
 const due = 'due_shard next_action_at';
 const recording = 'PutItem on table of events_* within TransactWriteItems';
+const flushing = [
+  'Query on table of stages',
+  'GetItem+UpdateItem on table of flushes',
+  'apigateway:DELETE on the caches of REST APIs+the caches of HTTP APIs',
+];
 const endpoint = 'GetItem on table of whe_*';
 const counting = 'UpdateItem on table of webhooks_*';
 const rootSecret = 'secretsmanager:GetSecretValue on the root secret';
 const sending = 'sqs:SendMessage on queue WebhooksDeliveriesQueue+queue WebhooksSlowDeliveriesQueue';
 const receiving = (queue: string) =>
-  `sqs:ChangeMessageVisibility+sqs:DeleteMessage+sqs:GetQueueAttributes+sqs:GetQueueUrl+sqs:ReceiveMessage on queue Webhooks${queue}`;
+  `sqs:ChangeMessageVisibility+sqs:DeleteMessage+sqs:GetQueueAttributes+sqs:GetQueueUrl+sqs:ReceiveMessage on queue ${queue}`;
 const delivering = [
   'GetItem on table of whe_* deliveries_* events_*',
   'UpdateItem on table of whe_* deliveries_*',
@@ -123,6 +130,7 @@ const access: Record<string, string[]> = {
     'GetItem on table of key_*',
     naming(`${due} swept_until expires_at metadata name notify_days_before scopes`),
     recording,
+    ...flushing,
   ],
   RotateKey: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
   CancelRotation: [
@@ -132,10 +140,10 @@ const access: Record<string, string[]> = {
     ),
     recording,
   ],
-  RevokeKey: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
+  RevokeKey: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording, ...flushing],
   GetSelf: ['GetItem on table of key_*'],
   RotateSelf: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
-  RevokeSelf: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
+  RevokeSelf: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording, ...flushing],
   ListLineage: ['GetItem on table of key_*', 'Query on table/index/by_lineage', cursors],
   SweepKeys: [
     'Query on table/index/by_due',
@@ -170,10 +178,11 @@ const access: Record<string, string[]> = {
     'Query on table/index/webhooks_by_owner',
     'PutItem on table of deliveries_*',
     sending,
-    receiving('EventsQueue'),
+    receiving('WebhooksEventsQueue'),
   ],
-  DeliverWebhook: [...delivering, receiving('DeliveriesQueue')],
-  DeliverSlowWebhook: [...delivering, receiving('SlowDeliveriesQueue')],
+  FlushCaches: [...flushing, receiving('FlushingFirstQueue'), receiving('FlushingSecondQueue')],
+  DeliverWebhook: [...delivering, receiving('WebhooksDeliveriesQueue')],
+  DeliverSlowWebhook: [...delivering, receiving('WebhooksSlowDeliveriesQueue')],
   RequeueDeliveries: [
     'Query on table/index/by_due',
     'UpdateItem on table of deliveries_* naming pk sk next_action_at',
@@ -275,7 +284,7 @@ describe('the roles', () => {
     const resources = resourcesOf(templates.rekey);
     expect(Object.keys(statementsByFunction(resources)).toSorted()).toEqual(Object.keys(access).toSorted());
     expect(ofType(resources, 'AWS::IAM::Role')).toHaveLength(Object.keys(access).length);
-    expect(Object.keys(access)).toHaveLength(operations.length + 9);
+    expect(Object.keys(access)).toHaveLength(operations.length + 10);
   });
 
   it('of the Orders example may write logs and traces, and know nothing of the table', () => {

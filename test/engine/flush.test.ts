@@ -1,3 +1,4 @@
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { SQSRecord } from 'aws-lambda';
 import { flushAtOnce, flushStage } from '../../lib/flush.ts';
@@ -52,7 +53,7 @@ beforeEach(async () => {
   answer = async () => undefined;
   tables += 1;
   table = { ...engine.table, tableName: `flush-${process.pid}-${tables}` };
-  await makeTable(table);
+  await makeTable(table.client as unknown as DynamoDBClient, table.tableName);
 });
 
 describe('flushing at once', () => {
@@ -155,7 +156,8 @@ describe('a batch of events', () => {
       messageId: `message-${Math.random()}`,
       body: JSON.stringify({ detail: { occurred_at: new Date(sent).toISOString(), changes: [], ...detail } }),
       attributes: { SentTimestamp: String(sent), ApproximateFirstReceiveTimestamp: String(received) },
-    }) as unknown as SQSRecord;
+    } as unknown as SQSRecord;
+  };
   const revoked = (times?: { sent?: number; received?: number }) =>
     message({ type: 'api_key.revoked' }, times);
   const run = (Records: SQSRecord[], within = 10_000) =>

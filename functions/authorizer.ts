@@ -1,6 +1,13 @@
 import { authorize } from '../lib/authorizer.ts';
 import { createDynamoDbCall } from '../lib/dynamodb-http.ts';
-import { eventRetentionDays, keyPrefix, logSampleRate, serviceName, tableName } from '../lib/environment.ts';
+import {
+  eventRetentionDays,
+  keyPrefix,
+  logSampleRate,
+  misuseSettings,
+  serviceName,
+  tableName,
+} from '../lib/environment.ts';
 import { createKeyReader } from '../lib/key-reader.ts';
 import { createRouteReader } from '../lib/route-reader.ts';
 import type { AuthorizerEvent } from '../lib/route-request.ts';
@@ -14,6 +21,7 @@ const dependencies = {
   readRoutes: createRouteReader({ table, call }),
   now: Date.now,
   prefix: keyPrefix(),
+  misuseSettings: misuseSettings(),
   service: serviceName(),
   sampled: () => Math.random() < sampleRate,
   log: (line: Record<string, unknown>) => console.log(JSON.stringify(line)),

@@ -15,6 +15,7 @@ import type { EventBus } from 'aws-cdk-lib/aws-events';
 import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
+import { ListedKey } from '../lib/api-key.schema.ts';
 import { operations } from '../lib/operations/index.ts';
 import {
   BY_DUE,
@@ -27,6 +28,7 @@ import {
 import { Attachment } from './attachment.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
 import { Flushing, flushAccess } from './flush.ts';
+import { Leaks } from './leaks.ts';
 import { Monitoring } from './monitoring.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
 import type { RekeySettings } from './settings.ts';
@@ -40,7 +42,7 @@ export interface RekeyStackProps extends StackProps {
 }
 
 /** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
-type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule' | 'sampling' | 'bus';
+type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule' | 'sampling' | 'misuse' | 'bus';
 
 /** What a function needs. */
 export interface Needs {
@@ -67,20 +69,23 @@ const KEY_STATE = [
   ...['event', 'event_type', 'event_owner_id', 'event_day', 'ttl'],
 ];
 /** What the writes of a key name, by what they do. */
-const FIRST_USE = [...KEY_STATE, 'digest'];
+/** The first use, and one that must not be. */
+const USE = [...KEY_STATE, 'digest', 'told_at'];
 const NEW_SECRET = [...KEY_STATE, 'digest', 'hint'];
 /** Where a key stands in the index by_due. */
 const DUE = ['due_shard', 'next_action_at'];
 const CHANGE = [
   ...[...KEY_STATE, ...DUE, 'swept_until'],
-  ...['expires_at', 'metadata', 'name', 'notify_days_before', 'scopes'],
+  ...['expires_at', 'metadata', 'name', 'notify_days_before', 'on_reuse', 'scopes'],
 ];
-const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
+export const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
 const CANCELLATION = [
   ...[...KEY_STATE, ...DUE, 'swept_until', 'expires_at', 'revoked_reason'],
   ...['before_rotation', 'next_generation', 'rotated_at', 'successor_key_id'],
 ];
 const SWEEP = [...KEY_STATE, ...DUE, 'swept_until'];
+/** What callers see of a key, and so all that a list may read. */
+export const LISTED = Object.keys(ListedKey.shape);
 
 /**
  * Four calls to the table, of which each gives up after 6 s (lib/table-client.ts): a function then still answers 503
@@ -121,6 +126,7 @@ export class RekeyStack extends Stack {
       },
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
       schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(',') },
+      misuse: { REKEY_LATE_USE_MINUTES: String(settings.lateUseMinutes) },
       bus: { REKEY_EVENT_BUS_NAME: bus.eventBusName },
       // Not String(): it writes a small number as 1e-6.
       sampling: { REKEY_LOG_SAMPLE_RATE: settings.logSampleRate.toFixed(6) },
@@ -147,10 +153,10 @@ export class RekeyStack extends Stack {
       'authorizer',
       'Decides whether an API key may call a route',
       {
-        settings: ['prefix', 'sampling'],
+        settings: ['prefix', 'sampling', 'misuse'],
         access: [
           itemAccess(table, ['GetItem'], ['key_*', 'routes_*']),
-          itemAccess(table, ['UpdateItem'], ['key_*'], FIRST_USE),
+          itemAccess(table, ['UpdateItem'], ['key_*'], USE),
           eventRecording(table),
         ],
       },
@@ -212,6 +218,7 @@ export class RekeyStack extends Stack {
     });
     const webhooks = new Webhooks(this, 'Webhooks', { table, bus, lambda, monitoring, settings });
     const needs = { ...operationNeeds(table, bus, settings), ...webhooks.operationNeeds() };
+    new Leaks(this, 'Leaks', { table, bus, lambda, monitoring });
     for (const operation of operations) {
       const own = needs[operation.name];
       if (!own)
@@ -273,7 +280,7 @@ function operationNeeds(
       settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
       access: [mint, change(NEW_SECRET), record],
     },
-    'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER), signCursors] },
+    'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER, LISTED), signCursors] },
     'get-key': { settings: [], access: [read] },
     'get-self': { settings: [], access: [read] },
     'update-key': {
@@ -287,11 +294,23 @@ function operationNeeds(
     },
     'rotate-self': rotation,
     'revoke-key': revocation,
+    'compromise-key': {
+      settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
+      access: [
+        mint,
+        // The line, and for a repeated Idempotency-Key the secret of the key that replaces it.
+        change([...REVOCATION, 'digest', 'hint']),
+        indexAccess(table, BY_LINEAGE, LISTED),
+        itemAccess(table, ['PutItem', 'DeleteItem'], ['compromise_*']),
+        record,
+        ...flush,
+      ],
+    },
     'revoke-self': revocation,
-    'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE), signCursors] },
+    'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE, LISTED), signCursors] },
     'verify-key': {
-      settings: ['prefix'],
-      access: [read, change(FIRST_USE), record],
+      settings: ['prefix', 'misuse'],
+      access: [read, change(USE), record],
     },
     'list-key-events': {
       settings: [],
@@ -372,6 +391,7 @@ function apiAlarms(
     'malformed',
     'expired',
     'revoked',
+    'honey',
     'not_found',
     'insufficient_scope',
     'route_not_declared',

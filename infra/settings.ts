@@ -36,6 +36,11 @@ const interval = z.preprocess(
   (value) => (typeof value === 'string' && /^\d{1,4}$/.test(value) ? Number(value) : value),
   z.int(INTERVAL_FORM).min(1, INTERVAL_FORM).max(1440, INTERVAL_FORM),
 );
+const LATE_USE_FORM = 'must be a whole number of minutes from 0 to 10080';
+const lateUse = z.preprocess(
+  (value) => (typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : value),
+  z.int(LATE_USE_FORM).min(0, LATE_USE_FORM).max(10_080, LATE_USE_FORM),
+);
 const flag = z.preprocess(
   (value) => (value === 'true' ? true : value === 'false' ? false : value),
   z.boolean('must be true or false'),
@@ -80,6 +85,7 @@ export const RekeySettings = z
       eventRetentionDays: days.default(400),
       notifyDaysBefore: notifyDays.default([14]),
       sweepIntervalMinutes: interval.default(60),
+      lateUseMinutes: lateUse.default(60),
       logSampleRate: rate.default(0.1),
       alarmTopicArn: z
         .string('must be the ARN of an SNS topic')

@@ -25,6 +25,8 @@ export const KeyId = z
 
 export const Environment = z.enum(['live', 'test']);
 export const OwnerAccess = z.enum(['own', 'any']);
+/** What a use of the key is taken for once it has a successor and its grace is over. */
+export const OnReuse = z.enum(['tell', 'revoke_family']);
 export const KeyStatus = z.enum(['active', 'rotated', 'expired', 'revoked']);
 
 /**
@@ -56,6 +58,18 @@ export const ApiKeyRecord = z.object({
     .array(z.int())
     .nullable()
     .describe('days before its end at which api_key.expiring is sent; null: those of the stack'),
+  on_reuse: OnReuse.default('tell').describe(
+    'what its use after it was superseded and its grace has ended does, beside api_key.reuse_detected',
+  ),
+  replaces_key_id: KeyId.nullable()
+    .default(null)
+    .describe('the compromised key that it was made for; it is of no line with that'),
+  /** A trap: it opens nothing, and its use is told. Only its owner sees that it is one. */
+  honey: z.boolean().default(false),
+  /** When its misuse was last told: what is told is bounded by it. */
+  told_at: Instant.optional(),
+  /** When somebody last reported it as leaked, and that was told. */
+  leaked_at: Instant.optional(),
   /** When the last action of the sweep on this key was due: what is later is still to be done (schedule.ts). */
   swept_until: Instant.nullable(),
   /** Partition and sort key of the index by_due; absent when nothing is ahead. */
@@ -67,7 +81,7 @@ export const ApiKeyRecord = z.object({
   next_generation: z.int().optional(),
   /** SHA-256 of the whole key text, 64 hex digits. Never leaves the table. */
   digest: z.string().regex(/^[0-9a-f]{64}$/),
-  /** Counts decided writes; every one is conditional on the version it was decided from. */
+  /** Grows with every decided write, which is conditional on the version it was decided from (version.ts). */
   version: z.int().min(1),
   /** Epoch seconds after which DynamoDB may tidy the item away; absent for a key that never ends. */
   ttl: z.int().optional(),
@@ -84,13 +98,24 @@ export const ListedKey = ApiKeyRecord.omit({
   next_action_at: true,
   before_rotation: true,
   next_generation: true,
+  told_at: true,
+  leaked_at: true,
 });
 export type ListedKey = z.infer<typeof ListedKey>;
+/** What everybody who may see a key sees of it. */
+export type TellableKey = Omit<ListedKey, 'honey'>;
 
 /** What callers see, with the status derived. */
-export const ApiKey = ListedKey.extend({ status: KeyStatus }).meta({ id: 'ApiKey' });
+export const ApiKey = ListedKey.extend({
+  status: KeyStatus,
+  honey: z
+    .literal(true)
+    .optional()
+    .meta({ description: 'The key is a trap. Only its own owner is told; to everybody else it looks real.' }),
+}).meta({ id: 'ApiKey' });
 export type ApiKey = z.infer<typeof ApiKey>;
 
 export type Environment = z.infer<typeof Environment>;
 export type OwnerAccess = z.infer<typeof OwnerAccess>;
+export type OnReuse = z.infer<typeof OnReuse>;
 export type KeyStatus = z.infer<typeof KeyStatus>;

@@ -1,4 +1,4 @@
-import type { ApiKeyRecord } from './api-key.schema.ts';
+import type { ApiKeyRecord, OnReuse } from './api-key.schema.ts';
 import { statusOf, ttlOf } from './api-key.ts';
 import { type Caller, demandEnvironment, demandGrantable, demandOwner } from './caller.ts';
 import { decideNewExpiry } from './lifetime.ts';
@@ -15,6 +15,7 @@ export interface ChangeRequest {
   expires_at?: string | null | undefined;
   /** null: the stack's. */
   notify_days_before?: number[] | null | undefined;
+  on_reuse?: OnReuse | undefined;
 }
 
 /**
@@ -24,7 +25,15 @@ export interface ChangeRequest {
 export type Change = Partial<
   Pick<
     ApiKeyRecord,
-    'name' | 'metadata' | 'scopes' | 'expires_at' | 'ttl' | 'notify_days_before' | 'swept_until' | keyof Due
+    | 'name'
+    | 'metadata'
+    | 'scopes'
+    | 'expires_at'
+    | 'ttl'
+    | 'notify_days_before'
+    | 'on_reuse'
+    | 'swept_until'
+    | keyof Due
   >
 >;
 
@@ -54,7 +63,7 @@ export function decideChange(
   if (status === 'expired' || isEndRecorded(record)) throw new KeyExpired();
   if (status === 'rotated') throw new KeyRotated(record.successor_key_id ?? '');
 
-  const { name, metadata, scopes, expires_at, notify_days_before } = request;
+  const { name, metadata, scopes, expires_at, notify_days_before, on_reuse } = request;
   const change: Change = {};
   if (name !== undefined) change.name = name;
   if (metadata !== undefined) change.metadata = metadata;
@@ -68,6 +77,7 @@ export function decideChange(
     if (isLater(change.expires_at, record.expires_at)) demandGrantable(caller, scopes ?? record.scopes);
   }
   if (notify_days_before !== undefined) change.notify_days_before = notify_days_before;
+  if (on_reuse !== undefined) change.on_reuse = on_reuse;
   if (expires_at !== undefined || notify_days_before !== undefined)
     Object.assign(change, reschedule(record, change, settings, now));
   return change;

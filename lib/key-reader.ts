@@ -2,9 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { ApiKeyRecord } from './api-key.schema.ts';
 import type { DynamoDbCall } from './dynamodb-http.ts';
 import { DynamoDbFailure } from './dynamodb-http.ts';
+import type { Event } from './event.schema.ts';
 import { keyEvent, newEventId, type Origin } from './event.ts';
 import { eventItem } from './event-item.ts';
+import { type Misuse, misuseData } from './misuse.ts';
 import { isGrant } from './scope.ts';
+import { eventTime, firstUseOf } from './version.ts';
 
 /** What of a key a decision needs. Names and metadata stay in the table. */
 const FACTS = [
@@ -18,6 +21,8 @@ const FACTS = [
   'revoked_at',
   'first_used_at',
   'digest',
+  'honey',
+  'told_at',
 ] as const;
 
 export type KeyFacts = Pick<ApiKeyRecord, (typeof FACTS)[number]>;
@@ -52,7 +57,7 @@ export function itemOf(answer: unknown): Item | undefined {
 }
 
 /** One attribute in DynamoDB's JSON: exactly one type, and of that type. */
-export function attributeOf(item: Item, name: string, type: 'S' | 'L' | 'NULL'): unknown {
+export function attributeOf(item: Item, name: string, type: 'S' | 'L' | 'NULL' | 'BOOL'): unknown {
   const attribute = Object.hasOwn(item, name) ? item[name] : undefined;
   if (!isObject(attribute) || Object.keys(attribute).length !== 1 || !Object.hasOwn(attribute, type))
     throw new UnexpectedItem(`attribute ${name} is missing or not of type ${type}`);
@@ -72,6 +77,14 @@ const instantOrNull = (item: Item, name: string): string | null => {
   if (isObject(attribute) && Object.hasOwn(attribute, 'NULL') && attributeOf(item, name, 'NULL') === true)
     return null;
   return textOf(item, name, INSTANT);
+};
+
+/** Absent in records of earlier versions, which know no honey keys. */
+const honeyOf = (item: Item): boolean => {
+  if (!Object.hasOwn(item, 'honey')) return false;
+  const honey = attributeOf(item, 'honey', 'BOOL');
+  if (typeof honey !== 'boolean') throw new UnexpectedItem('attribute honey is not a boolean');
+  return honey;
 };
 
 const scopesOf = (item: Item): string[] => {
@@ -99,6 +112,8 @@ const factsOf = (item: Item, id: string): KeyFacts => {
     revoked_at: instantOrNull(item, 'revoked_at'),
     first_used_at: instantOrNull(item, 'first_used_at'),
     digest: textOf(item, 'digest', DIGEST),
+    honey: honeyOf(item),
+    told_at: Object.hasOwn(item, 'told_at') ? textOf(item, 'told_at', INSTANT) : undefined,
   };
 };
 
@@ -107,7 +122,7 @@ const plain = (attribute: unknown): unknown => {
   const [[type, value] = [], ...more] = isObject(attribute) ? Object.entries(attribute) : [];
   if (more.length === 0) {
     if (type === 'NULL') return null;
-    if (type === 'S') return value;
+    if (type === 'S' || type === 'BOOL') return value;
     if (type === 'N') return Number(value);
     if (type === 'L' && Array.isArray(value)) return value.map(plain);
     if (type === 'M' && isObject(value)) return plainOf(value);
@@ -118,6 +133,9 @@ const plain = (attribute: unknown): unknown => {
 const plainOf = (item: Item): Record<string, unknown> =>
   Object.fromEntries(Object.entries(item).map(([name, attribute]) => [name, plain(attribute)]));
 
+/** What a record of an earlier version does not have. */
+const ABSENT = { on_reuse: 'tell', replaces_key_id: null };
+
 const attributesOf = (values: Record<string, string | number>) =>
   Object.fromEntries(
     Object.entries(values).map(([name, value]) => [
@@ -126,7 +144,8 @@ const attributesOf = (values: Record<string, string | number>) =>
     ]),
   );
 
-const FIRST_USE_NAMES = ['pk', 'version', 'digest', 'revoked_at', 'first_used_at'];
+/** The whole record; `factsOf` has looked at what a decision depends on. */
+const recordOf = (item: Item) => ({ ...ABSENT, ...plainOf(item) }) as unknown as ApiKeyRecord;
 
 export type KeyReader = ReturnType<typeof createKeyReader>;
 
@@ -146,6 +165,54 @@ export function createKeyReader({
   eventRetentionDays: number;
 }) {
   const keyOf = (id: string) => ({ pk: { S: id }, sk: { S: 'api_key' } });
+
+  /** Writes one attribute with its event, if the key is still as it was read, and the attribute as the condition says. */
+  const mark = async (
+    attribute: 'first_used_at' | 'told_at',
+    at: string,
+    written: { record: ApiKeyRecord; condition: string; seen?: string; event: Event },
+  ): Promise<boolean> => {
+    const { record, condition, seen, event } = written;
+    try {
+      await call('TransactWriteItems', {
+        // The call may be sent twice; with a token it is done once.
+        ClientRequestToken: randomUUID(),
+        TransactItems: [
+          {
+            Update: {
+              TableName: table,
+              Key: keyOf(record.id),
+              UpdateExpression: `SET #${attribute} = :at`,
+              ConditionExpression: `attribute_exists(#pk) AND #version = :version AND #digest = :digest AND attribute_type(#revoked_at, :null) AND ${condition}`,
+              ExpressionAttributeNames: Object.fromEntries(
+                ['pk', 'version', 'digest', 'revoked_at', attribute].map((name) => [`#${name}`, name]),
+              ),
+              ExpressionAttributeValues: attributesOf({
+                ':at': at,
+                ':version': record.version,
+                ':digest': record.digest,
+                ':null': 'NULL',
+                ...(seen !== undefined && { ':seen': seen }),
+              }),
+            },
+          },
+          {
+            Put: {
+              TableName: table,
+              Item: attributesOf({ ...eventItem(event, eventRetentionDays) }),
+              ConditionExpression: 'attribute_not_exists(#pk)',
+              ExpressionAttributeNames: { '#pk': 'pk' },
+            },
+          },
+        ],
+      });
+      return true;
+    } catch (error) {
+      // Contended: many of the same at once. One of them is writing it.
+      if (error instanceof DynamoDbFailure && (error.conditionFailed || error.contended)) return false;
+      throw error;
+    }
+  };
 
   return {
     /**
@@ -174,49 +241,46 @@ export function createKeyReader({
       const facts = factsOf(item, id);
       if (facts.digest !== digest || facts.revoked_at !== null || facts.first_used_at !== null) return false;
 
-      const record = plainOf(item) as unknown as ApiKeyRecord;
-      const first_used_at = new Date(origin.now).toISOString();
-      const told = { id: newEventId(origin.now), before: record };
-      const event = keyEvent('api_key.first_used', { ...record, first_used_at }, origin, told);
-      try {
-        await call('TransactWriteItems', {
-          // The call may be sent twice; with a token it is done once.
-          ClientRequestToken: randomUUID(),
-          TransactItems: [
-            {
-              Update: {
-                TableName: table,
-                Key: keyOf(id),
-                UpdateExpression: 'SET #first_used_at = :at',
-                ConditionExpression:
-                  'attribute_exists(#pk) AND #version = :version AND #digest = :digest AND attribute_type(#revoked_at, :null) AND attribute_type(#first_used_at, :null)',
-                ExpressionAttributeNames: Object.fromEntries(
-                  FIRST_USE_NAMES.map((name) => [`#${name}`, name]),
-                ),
-                ExpressionAttributeValues: attributesOf({
-                  ':at': first_used_at,
-                  ':version': record.version,
-                  ':digest': digest,
-                  ':null': 'NULL',
-                }),
-              },
-            },
-            {
-              Put: {
-                TableName: table,
-                Item: attributesOf({ ...eventItem(event, eventRetentionDays) }),
-                ConditionExpression: 'attribute_not_exists(#pk)',
-                ExpressionAttributeNames: { '#pk': 'pk' },
-              },
-            },
-          ],
-        });
-        return true;
-      } catch (error) {
-        // Contended: many first requests at once. One of them is writing it.
-        if (error instanceof DynamoDbFailure && (error.conditionFailed || error.contended)) return false;
-        throw error;
-      }
+      const record = recordOf(item);
+      const first_used_at = firstUseOf(record, origin.now);
+      const used = { ...record, first_used_at };
+      const now = eventTime(used, origin.now);
+      const told = { id: newEventId(now), before: record };
+      return mark('first_used_at', first_used_at, {
+        record,
+        condition: 'attribute_type(#first_used_at, :null)',
+        event: keyEvent('api_key.first_used', used, { ...origin, now }, told),
+      });
+    },
+
+    /**
+     * Tells of a use that must not be, and notes when, so that it is told only so often. Of many at the same time one
+     * tells. Everything else of the key stays as it is.
+     *
+     * @param seen as the decision read it
+     * @returns false when the key has changed since, or somebody else told
+     * @throws DynamoDbFailure, UnexpectedItem
+     */
+    async tellMisuse(
+      seen: Pick<KeyFacts, 'id' | 'digest' | 'told_at'>,
+      { misuse, where }: { misuse: Misuse; where: Parameters<typeof misuseData>[2] },
+      origin: Origin,
+    ): Promise<boolean> {
+      const { id, digest, told_at } = seen;
+      const item = itemOf(await call('GetItem', { TableName: table, Key: keyOf(id), ConsistentRead: true }));
+      if (!item) return false;
+      const facts = factsOf(item, id);
+      if (facts.digest !== digest || facts.revoked_at !== null || facts.told_at !== told_at) return false;
+
+      const record = recordOf(item);
+      const data = misuseData(misuse, record, where);
+      const now = eventTime(record, origin.now);
+      return mark('told_at', new Date(origin.now).toISOString(), {
+        record,
+        condition: told_at === undefined ? 'attribute_not_exists(#told_at)' : '#told_at = :seen',
+        ...(told_at !== undefined && { seen: told_at }),
+        event: keyEvent(misuse, record, { ...origin, now }, { id: newEventId(now), data }),
+      });
     },
   };
 }

@@ -5,6 +5,7 @@ import { changesBetween, keyEvent, newEventId, type Origin } from './event.ts';
 import { putEvent } from './event-table.ts';
 import { type Claim, claiming } from './idempotency.ts';
 import type { Change } from './key-change.ts';
+import type { Misuse } from './misuse.ts';
 import { IdempotencyKeyUsed, KeyExpired, KeyRevoked, NotFound, Unavailable } from './problem.ts';
 import type { Cancellation, Rotation } from './rotation.ts';
 import { type DueStep, NOTHING_DUE } from './schedule.ts';
@@ -21,6 +22,7 @@ import {
   transact,
 } from './table-client.ts';
 import { BY_LINEAGE, BY_OWNER, SORT_KEY } from './table-layout.ts';
+import { eventTime, firstUseOf, nextVersion } from './version.ts';
 
 /** Absent when they do not apply: a change that says undefined takes them away. Every other attribute stays. */
 const REMOVABLE: ReadonlySet<string> = new Set(['ttl', 'due_shard', 'next_action_at']);
@@ -139,7 +141,7 @@ export function rotateKey(
       // An answer was lost and the write was ours: DynamoDB knows its token for ten minutes, other engines may not.
       if (last && record.successor_key_id === last.successor.id) return last;
       const { old, successor } = decide(record);
-      const previous = changed(record, { ...old, successor_key_id: successor.id });
+      const previous = changed(record, { ...old, successor_key_id: successor.id }, origin);
       last = { successor, previous };
 
       const outcome = await transact(table, [
@@ -185,8 +187,8 @@ export function cancelRotation(
       const successor = id === null ? undefined : await getKey(id, table);
       const decided = decide(record, successor);
       if (!successor) throw new NotFound();
-      const after = changed(record, decided.old);
-      const dropped = decided.successor ? changed(successor, decided.successor) : successor;
+      const after = changed(record, decided.old, origin);
+      const dropped = decided.successor ? changed(successor, decided.successor, origin) : successor;
       last = { record: after, successor: dropped };
       const outcome = await transact(table, [
         updating(record, after, table, { successor_key_id: successor.id }),
@@ -228,7 +230,7 @@ export async function revokeKey(
     const regardless = tries > MOST_POLITE_REVOKES;
     // An end that is past cannot move any more, and one to come lies after this; so the ttl holds, whoever writes.
     const ttl = ttlOf({ expires_at: record.expires_at, revoked_at }, retention_days);
-    const revoked = changed(record, { revoked_at, revoked_reason: reason, ttl, ...NOTHING_DUE });
+    const revoked = changed(record, { revoked_at, revoked_reason: reason, ttl, ...NOTHING_DUE }, origin);
     const update = regardless ? revokingRegardless(revoked, table) : updating(record, revoked, table);
     const event = telling('api_key.revoked', revoked, origin, table, { before: record, reason });
     const outcome = await transact(table, [update, event], MOST_TRIES_OF_REVOKE);
@@ -295,7 +297,7 @@ export async function markFirstUse(
       async (record) => {
         if (record.digest !== digest || record.revoked_at !== null) return 'refused';
         if (record.first_used_at !== null) return 'already';
-        const used = { ...record, first_used_at: new Date(origin.now).toISOString() };
+        const used = { ...record, first_used_at: firstUseOf(record, origin.now) };
         const outcome = await transact(table, [
           updating(record, used, table, { digest }),
           telling('api_key.first_used', used, origin, table, { before: record }),
@@ -308,6 +310,27 @@ export async function markFirstUse(
     if (error instanceof NotFound) return 'refused';
     throw error;
   }
+}
+
+/**
+ * Tells of a use that must not be, and notes when, so that it is told only so often. Of many at the same time one
+ * tells. Everything else of the key stays as it is.
+ *
+ * @param seen the record as just read with `getKey`
+ * @param data `misuseData`
+ */
+export async function tellMisuse(
+  seen: ApiKeyRecord,
+  told: { misuse: Misuse; data: Record<string, unknown> },
+  origin: Origin,
+  table: KeyTable = environmentTable(),
+): Promise<void> {
+  const after = { ...seen, told_at: new Date(origin.now).toISOString() };
+  // Whoever was first has told; and what has changed since is told with the next use.
+  await transact(table, [
+    updating(seen, after, table, { digest: seen.digest, told_at: seen.told_at ?? ABSENT }),
+    telling(told.misuse, seen, origin, table, { data: told.data }),
+  ]);
 }
 
 /**
@@ -335,10 +358,8 @@ export async function doWhatIsDue(
         const step = decide(record);
         if (!step) return 'nothing';
         const { changes, event } = step;
-        const after = changed(record, changes);
-        // Ids of events sort by time, and what happens to a key one after the other must sort so.
-        const told =
-          event && telling(event.type, after, { ...origin, now: origin.now + events }, table, event);
+        const after = changed(record, changes, origin);
+        const told = event && telling(event.type, after, origin, table, event);
         const outcome = await transact(table, [updating(record, after, table), ...(told ? [told] : [])]);
         return outcome instanceof ConditionFailed ? 'conflict' : { record: after, events: told ? 1 : 0 };
       },
@@ -349,6 +370,14 @@ export async function doWhatIsDue(
     events += done.events;
   }
 }
+
+/** What a query asks an index of keys for, and all that its role lets it see: an index holds whole records. */
+const LISTED = Object.keys(ListedKey.shape);
+const asListed = {
+  Select: 'SPECIFIC_ATTRIBUTES',
+  ProjectionExpression: LISTED.map((field) => `#${field}`).join(', '),
+  ExpressionAttributeNames: names(...LISTED),
+} as const;
 
 /**
  * Keys of an owner, newest first, from an index: good for lists, never for validity. A page is full if at most
@@ -375,9 +404,9 @@ export async function listByOwner(
   while (left > 0) {
     const page = await query(table, {
       IndexName: BY_OWNER,
+      ...asListed,
       KeyConditionExpression:
         last === undefined ? '#owner_id = :owner' : '#owner_id = :owner AND #id < :last',
-      ExpressionAttributeNames: names('owner_id', ...(last === undefined ? [] : ['id'])),
       ExpressionAttributeValues: { ':owner': owner_id, ...(last === undefined ? {} : { ':last': last }) },
       ScanIndexForward: false,
       Limit: Math.min(left, filter ? QUERY_PAGE : limit + 1 - keys.length),
@@ -414,8 +443,8 @@ export async function lineage(
   for (;;) {
     const page = await query(table, {
       IndexName: BY_LINEAGE,
+      ...asListed,
       KeyConditionExpression: '#root_key_id = :root AND #generation > :last',
-      ExpressionAttributeNames: names('root_key_id', 'generation'),
       ExpressionAttributeValues: { ':root': root_key_id, ':last': last },
       Limit: limit + 1 - keys.length,
     });
@@ -448,8 +477,8 @@ async function decideAndWrite<T>(
 }
 
 /** The record with these changes, and one version on. What is undefined is taken away. */
-const changed = (record: ApiKeyRecord, changes: Partial<ApiKeyRecord>): ApiKeyRecord =>
-  present({ ...record, ...changes, version: record.version + 1 });
+const changed = (record: ApiKeyRecord, changes: Partial<ApiKeyRecord>, { now }: Origin): ApiKeyRecord =>
+  present({ ...record, ...changes, version: nextVersion(record, now) });
 
 /** What of a record a write has to set, or to take away. */
 const differing = (before: ApiKeyRecord, after: ApiKeyRecord): Record<string, unknown> =>
@@ -468,7 +497,7 @@ async function writeVersion(
   table: KeyTable,
   more: { reason?: string; condition?: Condition } = {},
 ): Promise<ApiKeyRecord | 'conflict'> {
-  const after = changed(record, changes);
+  const after = changed(record, changes, origin);
   const outcome = await transact(table, [
     updating(record, after, table, more.condition),
     telling(type, after, origin, table, { before: record, ...(more.reason && { reason: more.reason }) }),
@@ -485,8 +514,13 @@ const putting = (record: ApiKeyRecord, table: KeyTable) => ({
   },
 });
 
+/** For an attribute that must not be there. */
+const ABSENT = Symbol('absent');
+
 /** Values that attributes must have besides: a text, or null for what has not happened. */
-type Condition = Partial<Record<'digest' | 'successor_key_id', string | null>>;
+type Condition = Partial<
+  Record<'digest' | 'successor_key_id' | 'told_at' | 'leaked_at', string | null | typeof ABSENT>
+>;
 
 /** The update that makes one record of the other, if it is still as it was. */
 function updating(before: ApiKeyRecord, after: ApiKeyRecord, table: KeyTable, more: Condition = {}) {
@@ -502,7 +536,11 @@ function updating(before: ApiKeyRecord, after: ApiKeyRecord, table: KeyTable, mo
       ConditionExpression: [
         state.expression,
         ...demanded.map(([name, value]) =>
-          value === null ? `attribute_type(#${name}, :null)` : `#${name} = :seen_${name}`,
+          value === ABSENT
+            ? `attribute_not_exists(#${name})`
+            : value === null
+              ? `attribute_type(#${name}, :null)`
+              : `#${name} = :seen_${name}`,
         ),
       ].join(' AND '),
       ExpressionAttributeNames: names(...state.names, ...Object.keys(more), ...Object.keys(changes)),
@@ -510,7 +548,7 @@ function updating(before: ApiKeyRecord, after: ApiKeyRecord, table: KeyTable, mo
         ...values,
         ...state.values,
         ...Object.fromEntries(
-          demanded.flatMap(([name, value]) => (value === null ? [] : [[`:seen_${name}`, value]])),
+          demanded.flatMap(([name, value]) => (typeof value === 'string' ? [[`:seen_${name}`, value]] : [])),
         ),
       },
     },
@@ -544,7 +582,10 @@ const telling = (
   origin: Origin,
   table: KeyTable,
   told: { before?: ApiKeyRecord; reason?: string | null; data?: Record<string, unknown> } = {},
-) => putEvent(keyEvent(type, record, origin, { id: newEventId(origin.now), ...told }), table);
+) => {
+  const now = eventTime(record, origin.now);
+  return putEvent(keyEvent(type, record, { ...origin, now }, { id: newEventId(now), ...told }), table);
+};
 
 /** The last part of a transaction: it takes the Idempotency-Key, if the request came with one. */
 const taking = (claim: Claim | undefined, made: Parameters<typeof claiming>[1], table: KeyTable) =>

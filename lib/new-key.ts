@@ -18,7 +18,8 @@ export type NewKey = Pick<
   | 'metadata'
   | 'notify_days_before'
   | 'created_by'
->;
+> &
+  Partial<Pick<ApiKeyRecord, 'on_reuse' | 'replaces_key_id' | 'honey'>>;
 
 /** Where a new record comes into the index by_due is part of making it. */
 const scheduled = (record: ApiKeyRecord, settings: ScheduleSettings, now: number): ApiKeyRecord => ({
@@ -43,6 +44,9 @@ export function newKey(
     id,
   });
   const record: ApiKeyRecord = {
+    on_reuse: 'tell',
+    replaces_key_id: null,
+    honey: false,
     ...decided,
     id,
     scopes: normalizeScopes(decided.scopes),
@@ -58,7 +62,7 @@ export function newKey(
     generation: 0,
     swept_until: null,
     digest,
-    version: 1,
+    version: now,
     ttl: ttlOf({ expires_at: decided.expires_at, revoked_at: null }, settings.retention_days),
   };
   return { key, record: scheduled(record, settings, now) };

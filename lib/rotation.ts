@@ -126,8 +126,11 @@ export function decideRotation(
       generation: record.next_generation ?? record.generation + 1,
       metadata: record.metadata,
       notify_days_before: record.notify_days_before,
+      on_reuse: record.on_reuse,
+      replaces_key_id: null,
+      honey: record.honey,
       swept_until: null,
-      version: 1,
+      version: now,
       ttl: ttlOf({ expires_at, revoked_at: null }, settings.retention_days),
     },
   };

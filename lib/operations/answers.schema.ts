@@ -5,7 +5,7 @@ import { StageCache } from '../stage.schema.ts';
 
 export const OneKey = z.object({ api_key: ApiKey }).meta({ id: 'OneKey' });
 
-const Caches = z.array(StageCache).nullable().meta({
+export const Caches = z.array(StageCache).nullable().meta({
   description:
     'Each stage of each API: whether what API Gateway keeps of answers is `flushed`, still `pending` (the queue goes on), or whether it keeps `none`. null: it could not be asked which stages there are; the queue flushes them.',
 });

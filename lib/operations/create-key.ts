@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ApiKey, Environment, OwnerAccess } from '../api-key.schema.ts';
+import { ApiKey, Environment, OnReuse, OwnerAccess } from '../api-key.schema.ts';
 import { publicKey } from '../api-key.ts';
 import { demandEnvironment, demandGrantable, demandOwner } from '../caller.ts';
 import { keyPrefix, lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
@@ -44,6 +44,14 @@ const CreateKey = z
           'Days before its end at which `api_key.expiring` is sent, at most 5. null: those of the stack. Successors have the same.',
         example: [30, 14, 3],
       }),
+    on_reuse: OnReuse.default('tell').meta({
+      description:
+        'What happens when the key is used although it was superseded and its grace has ended: `tell` sends `api_key.reuse_detected`, `revoke_family` also revokes every key of its line. Successors have the same.',
+    }),
+    honey: z.boolean().default(false).meta({
+      description:
+        'Makes a trap: it opens nothing, each use is told by `api_key.honey_used`, and only its own owner can see that it is one. Put it where only a thief would find it.',
+    }),
   })
   .meta({ id: 'CreateKey' });
 
@@ -88,7 +96,7 @@ export const createKey = defineOperation({
 
     const { key, record } = await oncePer(claimOf('create-key', request), {
       first: async (claim) => {
-        const { name, owner_id, owner_access, scopes, metadata, notify_days_before } = body;
+        const { name, owner_id, owner_access, scopes, metadata, notify_days_before, on_reuse, honey } = body;
         const expires_at = decideExpiry(body, now, lifetimeSettings());
         const made = newKey(
           {
@@ -98,6 +106,8 @@ export const createKey = defineOperation({
             scopes,
             metadata,
             notify_days_before,
+            on_reuse,
+            honey,
             environment,
             expires_at,
             created_by: caller.key_id,
@@ -110,6 +120,8 @@ export const createKey = defineOperation({
       },
       again: (earlier) => makeAgain(caller, earlier, origin),
     });
-    return { key: key.reveal(), api_key: publicKey(record, now) };
+    // Whoever asked for a trap may know that it is one, in this answer.
+    const trap = body.honey && { honey: true as const };
+    return { key: key.reveal(), api_key: { ...publicKey(record, now), ...trap } };
   },
 });

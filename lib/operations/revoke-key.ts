@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { publicKey } from '../api-key.ts';
-import { demandEnvironment } from '../caller.ts';
+import { demandEnvironment, shownTo } from '../caller.ts';
 import { retentionDays } from '../environment.ts';
 import { flushAtOnce } from '../flush.ts';
 import { Reason } from '../key-fields.schema.ts';
@@ -47,6 +46,6 @@ export const revokeKey = defineOperation({
       { reason: body.reason ?? null, retention_days: retentionDays() },
       origin,
     );
-    return { api_key: publicKey(record, now), caches: await flushAtOnce() };
+    return { api_key: shownTo(caller, record, now), caches: await flushAtOnce() };
   },
 });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { publicKey } from '../api-key.ts';
+import { OnReuse } from '../api-key.schema.ts';
+import { shownTo } from '../caller.ts';
 import { lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
 import { changesBetween } from '../event.ts';
 import { flushAtOnce } from '../flush.ts';
@@ -27,9 +28,12 @@ const UpdateKey = z
           'Days before its end at which `api_key.expiring` is sent, at most 5. null: those of the stack.',
         example: [30, 14, 3],
       }),
+    on_reuse: OnReuse.optional().meta({
+      description: 'What a use after it was superseded and its grace has ended does; see create.',
+    }),
   })
   .refine((body) => Object.values(body).some((value) => value !== undefined), {
-    message: 'must change something: name, metadata, scopes, expires_at or notify_days_before',
+    message: 'must change something: name, metadata, scopes, expires_at, notify_days_before or on_reuse',
   })
   .meta({ id: 'UpdateKey' });
 
@@ -65,7 +69,7 @@ export const updateKey = defineOperation({
       origin,
     );
     return {
-      api_key: publicKey(record, now),
+      api_key: shownTo(caller, record, now),
       ...(takesAccessAway(changesBetween(before, record)) && { caches: await flushAtOnce() }),
     };
   },

@@ -151,8 +151,13 @@ describe('a flush of a stage', () => {
 });
 
 describe('a batch of events', () => {
-  const message = (detail: Record<string, unknown>, { sent = Date.now(), received = sent } = {}): SQSRecord =>
-    ({
+  const message = (
+    detail: Record<string, unknown>,
+    times: { sent?: number; received?: number } = {},
+  ): SQSRecord => {
+    const { sent = Date.now() } = times;
+    const { received = sent } = times;
+    return {
       messageId: `message-${Math.random()}`,
       body: JSON.stringify({ detail: { occurred_at: new Date(sent).toISOString(), changes: [], ...detail } }),
       attributes: { SentTimestamp: String(sent), ApproximateFirstReceiveTimestamp: String(received) },

@@ -60,8 +60,11 @@ export function aKey(facts: Partial<ApiKeyRecord> = {}): ApiKeyRecord {
     metadata: { ticket: 'OPS-1' },
     notify_days_before: null,
     swept_until: null,
+    on_reuse: 'tell',
+    replaces_key_id: null,
+    honey: false,
     digest,
-    version: 1,
+    version: NOW,
     ttl: ttlOf({ expires_at, revoked_at: null }, RETENTION_DAYS),
     ...facts,
   };

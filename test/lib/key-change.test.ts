@@ -35,6 +35,9 @@ const record: ApiKeyRecord = {
   metadata: {},
   notify_days_before: null,
   swept_until: null,
+  on_reuse: 'tell',
+  replaces_key_id: null,
+  honey: false,
   digest: '0'.repeat(64),
   version: 3,
 };

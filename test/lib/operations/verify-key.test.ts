@@ -19,6 +19,7 @@ beforeEach(() => {
     REKEY_EVENT_RETENTION_DAYS: '400',
     REKEY_NOTIFY_DAYS_BEFORE: '14',
     REKEY_KEY_PREFIX: 'rk',
+    REKEY_LATE_USE_MINUTES: '60',
   });
 });
 afterEach(() => {

@@ -24,7 +24,7 @@ const DEAD_LETTERS_KEPT = Duration.days(14);
 
 /**
  * The authorizer has 10 s (infra/rekey-stack.ts): whatever it read before a change, it answers within that, and API
- * Gateway keeps it then. The second flush comes after it (docs/decisions/0005-two-flushes.md).
+ * Gateway keeps it then. The second flush comes after it (docs/decisions/0006-two-flushes-for-each-loss-of-access.md).
  */
 const SETTLED = Duration.seconds(15);
 
@@ -84,7 +84,7 @@ export class Flushing extends Construct {
       'Flushes what API Gateway keeps of keys that may do less than before',
       {
         settings: [],
-        access: flushAccess(table, consumerAccounts),
+        access: [...flushAccess(table, consumerAccounts), itemAccess(table, ['PutItem'], ['heartbeats'])],
         environment: monitoring.environment,
       },
       { timeout: FLUSH_TIMEOUT },

@@ -26,6 +26,7 @@ import {
   tableLayout,
 } from '../lib/table-layout.ts';
 import { Attachment } from './attachment.ts';
+import { Canary } from './canary.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
 import { Flushing, flushAccess } from './flush.ts';
 import { Leaks } from './leaks.ts';
@@ -196,6 +197,7 @@ export class RekeyStack extends Stack {
           itemAccess(table, ['GetItem'], ['key_*']),
           itemAccess(table, ['UpdateItem'], ['key_*'], SWEEP),
           eventRecording(table),
+          itemAccess(table, ['PutItem'], ['heartbeats']),
         ],
       },
       { timeout: SWEEP_TIMEOUT, memorySize: 1024 },
@@ -237,6 +239,19 @@ export class RekeyStack extends Stack {
       intervalMinutes: settings.sweepIntervalMinutes,
       monitoring,
     });
+    if (settings.canary) {
+      new Canary(this, 'Canary', {
+        table,
+        lambda,
+        rekey: {
+          authorizerFunctionArn: authorizer.functionArn,
+          registerRoutesFunctionArn: registerRoutes.functionArn,
+        },
+        monitoring,
+        logs,
+        revocation: REVOCATION,
+      });
+    }
     monitoring.makeDashboard();
 
     if (settings.manageApiGatewayAccount) apiGatewayAccount(this, api);
@@ -256,7 +271,7 @@ export class RekeyStack extends Stack {
 function operationNeeds(
   table: Table,
   bus: EventBus,
-  { consumerAccounts }: RekeySettings,
+  { consumerAccounts, sweepIntervalMinutes }: RekeySettings,
 ): Record<string, Needs> {
   const read = itemAccess(table, ['GetItem'], ['key_*']);
   // Only what it names: whoever takes over the function that renames keys cannot replace a secret.
@@ -318,6 +333,15 @@ function operationNeeds(
     },
     'list-events': { settings: [], access: [indexAccess(table, EVENTS_BY_OWNER), signCursors] },
     'list-event-types': { settings: [], access: [] },
+    'get-status': {
+      settings: [],
+      access: [
+        itemAccess(table, ['GetItem'], ['heartbeats']),
+        itemAccess(table, ['Query'], ['canary_samples']),
+        indexAccess(table, BY_DUE),
+      ],
+      environment: { REKEY_SWEEP_INTERVAL_MINUTES: String(sweepIntervalMinutes) },
+    },
     'replay-events': {
       settings: ['bus'],
       access: [

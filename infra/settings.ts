@@ -101,6 +101,7 @@ export const RekeySettings = z
       ).default([]),
       manageApiGatewayAccount: flag.default(false),
       consumerAccounts: listOf(/^\d{12}$/, 'must be account ids of 12 digits').default([]),
+      canary: flag.default(true),
       allowLoopbackHttpWebhooks: flag.default(false),
     },
     { error: (issue) => (issue.code === 'unrecognized_keys' ? 'is not a property of Rekey' : undefined) },

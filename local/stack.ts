@@ -173,6 +173,7 @@ export async function startStack(options: {
     clock,
     ...world,
     endpoints: endpointVariables(front.endpoint),
+    apis: servedApis,
   });
   running.defer(() => lambda.close());
   const invoke = (functionArn: string, payload: unknown) => lambda.invoke(functionArn, payload);

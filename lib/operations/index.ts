@@ -6,6 +6,7 @@ import type { Operation } from './definition.ts';
 import { deleteWebhookEndpoint } from './delete-webhook-endpoint.ts';
 import { getKey } from './get-key.ts';
 import { getSelf } from './get-self.ts';
+import { getStatus } from './get-status.ts';
 import { getWebhookEndpoint } from './get-webhook-endpoint.ts';
 import { listEventTypes } from './list-event-types.ts';
 import { listEvents } from './list-events.ts';
@@ -40,6 +41,7 @@ export const operations: readonly Operation[] = [
   listLineage,
   verifyKey,
   getSelf,
+  getStatus,
   rotateSelf,
   revokeSelf,
   listKeyEvents,

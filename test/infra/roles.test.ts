@@ -110,8 +110,9 @@ const recording = 'PutItem on table of events_* within TransactWriteItems';
 const flushing = [
   'Query on table of stages',
   'GetItem+UpdateItem on table of flushes',
-  'apigateway:DELETE on the caches of REST APIs+the caches of HTTP APIs',
+  'apigateway:DELETE on the caches of HTTP APIs+the caches of REST APIs',
 ];
+const beating = 'PutItem on table of heartbeats';
 const endpoint = 'GetItem on table of whe_*';
 const counting = 'UpdateItem on table of webhooks_*';
 const rootSecret = 'secretsmanager:GetSecretValue on the root secret';
@@ -176,11 +177,25 @@ const access: Record<string, string[]> = {
     'GetItem on table of key_*',
     naming(`${due} swept_until`),
     recording,
+    beating,
     'events:PutEvents on bus of rekey.system sweep.unfinished',
   ],
   ListKeyEvents: ['GetItem on table of key_*', 'Query on table of events_*', cursors],
   ListEvents: ['Query on table/index/events_by_owner', cursors],
   ListEventTypes: [],
+  GetStatus: [
+    'GetItem on table of heartbeats',
+    'Query on table of canary_samples',
+    'Query on table/index/by_due',
+  ],
+  RunCanary: [
+    'GetItem+PutItem on table of key_*',
+    naming(`${due} revoked_reason`),
+    recording,
+    'PutItem on table of canary_samples',
+    ...flushing,
+  ],
+  AnswerCanary: [],
   ReplayEvents: ['Query on table/index/events_by_day', cursors, 'events:PutEvents on bus'],
   VerifyKey: ['GetItem on table of key_*', use, recording],
   PublishEvents: [
@@ -206,12 +221,13 @@ const access: Record<string, string[]> = {
     sending,
     receiving('WebhooksEventsQueue'),
   ],
-  FlushCaches: [...flushing, receiving('FlushingFirstQueue'), receiving('FlushingSecondQueue')],
+  FlushCaches: [...flushing, beating, receiving('FlushingFirstQueue+queue FlushingSecondQueue')],
   DeliverWebhook: [...delivering, receiving('WebhooksDeliveriesQueue')],
   DeliverSlowWebhook: [...delivering, receiving('WebhooksSlowDeliveriesQueue')],
   RequeueDeliveries: [
     'Query on table/index/by_due',
     'UpdateItem on table of deliveries_* naming pk sk next_action_at',
+    beating,
     sending,
   ],
 };
@@ -346,7 +362,7 @@ describe('the roles', () => {
     const resources = resourcesOf(templates.rekey);
     expect(Object.keys(statementsByFunction(resources)).toSorted()).toEqual(Object.keys(access).toSorted());
     expect(ofType(resources, 'AWS::IAM::Role')).toHaveLength(Object.keys(access).length);
-    expect(Object.keys(access)).toHaveLength(operations.length + 10);
+    expect(Object.keys(access)).toHaveLength(operations.length + 13);
   });
 
   it('of the Orders example may write logs and traces, and know nothing of the table', () => {

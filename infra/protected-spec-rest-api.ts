@@ -1,6 +1,5 @@
 import { Lazy } from 'aws-cdk-lib';
 import { ApiDefinition, EndpointType, SpecRestApi, type Stage } from 'aws-cdk-lib/aws-apigateway';
-import { ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import { type OpenApiDocument, protectOpenApi } from '../lib/protect-openapi/index.ts';
@@ -16,17 +15,6 @@ export interface ProtectedSpecRestApiProps extends Omit<ProtectedApiProps, 'desc
    */
   handlers?: Record<string, IFunction>;
 }
-
-const INTEGRATION = 'x-amazon-apigateway-integration';
-const ANY_METHOD = 'x-amazon-apigateway-any-method';
-
-type Members = Record<string, unknown>;
-
-/** The operations of a path: whatever has an answer to give. */
-const isOperation = (name: string, member: unknown): member is Members =>
-  (name === ANY_METHOD || /^(?:get|put|post|delete|options|head|patch)$/.test(name)) &&
-  typeof member === 'object' &&
-  member !== null;
 
 /**
  * A REST API made from an OpenAPI document, whose operations' `security` is the whole declaration.
@@ -49,12 +37,26 @@ export class ProtectedSpecRestApi extends Construct {
     const apiId = Lazy.string({ produce: () => this.restApiId });
     const protection = new Protection(this, { ...props, apiId, stage: { name: STAGE, kind: 'rest' } });
     const { ttlSeconds, cacheHeader } = protection;
-    const { document, routes } = protectOpenApi(this.#integrated(props, protection), {
+    const { handlers = {} } = props;
+    const used = new Set<string>();
+    const { document, routes } = protectOpenApi(props.document, {
       api: 'rest',
       authorizerUri: protection.authorizerUri,
       cacheTtlSeconds: ttlSeconds,
       ...(cacheHeader !== undefined && { cacheHeader }),
+      integrationOf: ({ operationId = '', route }) => {
+        const handler = Object.hasOwn(handlers, operationId) ? handlers[operationId] : undefined;
+        if (!handler) return undefined;
+        used.add(operationId);
+        protection.allowHandler(handler, route);
+        return { type: 'aws_proxy', httpMethod: 'POST', uri: protection.invocationUri(handler.functionArn) };
+      },
     });
+    const unused = Object.keys(handlers).filter((operationId) => !used.has(operationId));
+    if (unused.length > 0)
+      throw new Error(
+        `${this.node.path}: no operation that needs a handler has the operationId ${unused.join(', ')}`,
+      );
     for (const [route, needed] of Object.entries(routes)) protection.routes.declare(route, needed);
 
     const api = new SpecRestApi(this, 'Api', {
@@ -70,54 +72,5 @@ export class ProtectedSpecRestApi extends Construct {
     // What the import makes has no name in a template.
     protection.allowAuthorizer('*');
     completeRestApi(this, api, protection);
-  }
-
-  /** The document with the handlers put in, which API Gateway may then invoke. */
-  #integrated(
-    { document, handlers = {} }: ProtectedSpecRestApiProps,
-    protection: Protection,
-  ): OpenApiDocument {
-    const used = new Set<string>();
-    const operationOf = (name: string, path: string, operation: Members): Members => {
-      const id = String(operation['operationId'] ?? '');
-      const handler = Object.hasOwn(handlers, id) ? handlers[id] : undefined;
-      if (!handler && operation[INTEGRATION]) return operation;
-      if (!handler)
-        throw new Error(
-          `${this.node.path}: nothing runs ${name} ${path}: give handlers one for its operationId, or the operation an ${INTEGRATION}`,
-        );
-      used.add(id);
-      const method = name === ANY_METHOD ? 'ANY' : name.toUpperCase();
-      handler.addPermission(`${this.node.path} ${method} ${path}`, {
-        scope: this,
-        principal: new ServicePrincipal('apigateway.amazonaws.com'),
-        sourceArn: protection.arn(
-          `${STAGE}/${method === 'ANY' ? '*' : method}${path.replaceAll(/\{[^}]+\}/g, '*')}`,
-        ),
-      });
-      return {
-        ...operation,
-        [INTEGRATION]: {
-          type: 'aws_proxy',
-          httpMethod: 'POST',
-          uri: protection.invocationUri(handler.functionArn),
-        },
-      };
-    };
-    const paths = Object.fromEntries(
-      Object.entries((document['paths'] ?? {}) as Record<string, Members>).map(([path, item]) => [
-        path,
-        Object.fromEntries(
-          Object.entries(item ?? {}).map(([name, member]) => [
-            name,
-            isOperation(name, member) ? operationOf(name, path, member) : member,
-          ]),
-        ),
-      ]),
-    );
-    const unused = Object.keys(handlers).filter((id) => !used.has(id));
-    if (unused.length > 0)
-      throw new Error(`${this.node.path}: no operation has the operationId ${unused.join(', ')}`);
-    return { ...document, paths };
   }
 }

@@ -27,6 +27,7 @@ import {
 } from '../lib/table-layout.ts';
 import { Attachment } from './attachment.ts';
 import { Canary } from './canary.ts';
+import { DeployedKeys } from './deployed-keys.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
 import { Flushing, flushAccess } from './flush.ts';
 import { Leaks } from './leaks.ts';
@@ -232,6 +233,13 @@ export class RekeyStack extends Stack {
       );
     }
 
+    const { deployKey, rotateSecret } = new DeployedKeys(this, 'DeployedKeys', {
+      table,
+      api,
+      lambda,
+      settings,
+    });
+
     apiAlarms(monitoring, { authorizer, api, table });
     new Sweep(this, 'Sweep', {
       sweepKeys,
@@ -262,6 +270,8 @@ export class RekeyStack extends Stack {
     new Attachment(this, 'Attachment', {
       authorizer,
       registerRoutes,
+      deployKey,
+      rotateSecret,
       consumerAccounts: settings.consumerAccounts,
     });
   }
@@ -347,6 +357,7 @@ function operationNeeds(
       access: [
         indexAccess(table, EVENTS_BY_DAY),
         signCursors,
+        record,
         new PolicyStatement({ actions: ['events:PutEvents'], resources: [bus.eventBusArn] }),
       ],
     },

@@ -4,6 +4,7 @@ import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 /** The kinds of item in the table, by how their partition keys begin. docs/storage.md describes each. */
 export type ItemKind =
   | 'key_*'
+  | 'deployment_*'
   | 'idempotency_*'
   | 'secret_cursor'
   | 'routes_*'

@@ -40,6 +40,16 @@ export const EventWebhookEndpoint = z
 
 const WebhookEndpointData = z.object({ webhook_endpoint: EventWebhookEndpoint });
 
+/** Which events somebody asked to have sent again. */
+export const EventReplay = z
+  .object({
+    from: z.string(),
+    to: z.string(),
+    types: z.array(z.string()).nullable().meta({ description: 'null: of all types.' }),
+    owner_id: z.string().nullable().meta({ description: 'null: of all owners.' }),
+  })
+  .meta({ id: 'EventReplay' });
+
 /** Every type of event: when it happens, and what its `data` holds. */
 export const eventTypes = {
   'api_key.created': {
@@ -123,6 +133,11 @@ export const eventTypes = {
     description: 'A webhook endpoint was given another secret; during the grace period both sign.',
     data: WebhookEndpointData,
   },
+  'events.replayed': {
+    description:
+      'Somebody began to send stored events again. It stands in the trail of the key that asked, and is recorded before the first of them is sent.',
+    data: z.object({ replay: EventReplay }),
+  },
 } as const satisfies Record<string, { description: string; data: z.ZodObject }>;
 
 export type EventType = keyof typeof eventTypes;
@@ -146,7 +161,9 @@ export const Event = z
     type: EventType,
     occurred_at: Instant,
     owner_id: z.string().meta({ description: 'Whose key or endpoint it is about.' }),
-    api_key_id: KeyId.nullable().meta({ description: 'The key it is about; null: it is not about a key.' }),
+    api_key_id: KeyId.nullable().meta({
+      description: 'The key it is about, or that asked for a replay; null: it is about no key.',
+    }),
     webhook_endpoint_id: z.string().nullable().meta({ description: 'The webhook endpoint it is about.' }),
     actor: z.string().meta({
       description: 'Who did it: the id of the calling key, or `system:` and the name of the function.',

@@ -3,6 +3,7 @@ export const SORT_KEY = {
   apiKey: 'api_key',
   idempotency: 'idempotency',
   secret: 'secret',
+  deployment: 'deployment',
   webhookEndpoint: 'webhook_endpoint',
   webhookCount: 'webhook_count',
   compromise: 'compromise',

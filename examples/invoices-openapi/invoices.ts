@@ -1,4 +1,4 @@
-import type { APIGatewayProxyEvent, APIGatewayProxyResult } from 'aws-lambda';
+import type { APIGatewayProxyEvent, APIGatewayProxyEventV2, APIGatewayProxyResult } from 'aws-lambda';
 import { principalOf } from 'rekey/handlers';
 
 const answer = (statusCode: number, body: unknown): APIGatewayProxyResult => ({
@@ -7,11 +7,14 @@ const answer = (statusCode: number, body: unknown): APIGatewayProxyResult => ({
   body: JSON.stringify(body),
 });
 
-/** Every operation of invoices.yaml. */
-export const handler = async (event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> => {
-  if (event.resource === '/health') return answer(200, { status: 'ok' });
+/** Every operation of invoices.yaml, of a REST API (examples/terraform) or an HTTP API (examples/sam). */
+export const handler = async (
+  event: APIGatewayProxyEvent | APIGatewayProxyEventV2,
+): Promise<APIGatewayProxyResult> => {
+  const route = 'routeKey' in event ? event.routeKey : `${event.httpMethod} ${event.resource}`;
+  if (route === 'GET /health') return answer(200, { status: 'ok' });
   const { owner_id } = principalOf(event);
   const invoice = { id: event.pathParameters?.['id'] ?? 'invoice_1', owner_id, amount: '42.00' };
-  if (event.httpMethod === 'POST') return answer(201, invoice);
-  return answer(200, event.resource === '/invoices' ? { data: [invoice] } : invoice);
+  if (route === 'POST /invoices') return answer(201, invoice);
+  return answer(200, route === 'GET /invoices' ? { data: [invoice] } : invoice);
 };

@@ -13,6 +13,8 @@ export interface OrdersStackProps extends StackProps {
 
 /** An API of a product team. It knows of Rekey two ARNs, and of keys nothing but the scopes its routes need. */
 export class OrdersStack extends Stack {
+  readonly url: string;
+
   constructor(scope: Construct, id: string, { rekey, mode, ...props }: OrdersStackProps) {
     super(scope, id, props);
     const logs = {
@@ -41,6 +43,7 @@ export class OrdersStack extends Stack {
       handler: lambda('RefundOrder', 'refund-order.ts', 'Refunds an order'),
     });
 
+    this.url = api.url;
     new CfnOutput(this, 'OrdersApiUrl', { value: api.url });
   }
 }

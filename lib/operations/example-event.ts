@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { Event, EventType, EventWebhookEndpoint } from '../event.schema.ts';
-import { keyEvent, type Origin } from '../event.ts';
+import { keyEvent, type Origin, replayEvent } from '../event.ts';
 import { newId } from '../key-format.ts';
 import { exampleKey, exampleRotatedKey, exampleSuccessor } from './example-key.ts';
 
@@ -27,6 +27,7 @@ const RENAMED = '2026-11-25T08:30:00.000Z';
 const ROTATED = exampleSuccessor.created_at;
 const FIRST_USED = '2026-11-24T09:02:11.480Z';
 const REVOKED = '2026-12-01T16:20:05.120Z';
+const REPLAYED = '2026-12-02T09:30:00.000Z';
 const NOTICED = '2027-02-08T09:00:00.000Z';
 const ENDED = '2026-12-26T09:00:00.000Z';
 
@@ -155,4 +156,17 @@ export const exampleEvents: Record<EventType, Event> = {
     changes: [{ field: 'secret_version', from: 1, to: 2 }],
     facts: { secret_version: 2 },
   }),
+  'events.replayed': {
+    ...replayEvent(
+      { key_id: exampleKey.created_by, owner_id: 'platform' },
+      {
+        from: '2026-12-01T00:00:00.000Z',
+        to: '2026-12-02T00:00:00.000Z',
+        types: ['api_key.revoked'],
+        owner_id: null,
+      },
+      origin(REPLAYED),
+    ),
+    id: idAt(REPLAYED),
+  },
 };

@@ -14,6 +14,11 @@ export interface ProtectOptions {
    * or what a template makes it of, like `{ 'Fn::Sub': … }`. It is put into the document as it is.
    */
   authorizerUri: unknown;
+  /**
+   * What answers an operation that has no `x-amazon-apigateway-integration` of its own: `{ type: 'aws_proxy', … }`. With it,
+   * an operation that nothing answers is an error. @default integrations are left as they are
+   */
+  integrationOf?: (operation: { operationId: string | undefined; route: string }) => unknown;
   /** The name of the security scheme that stands for Rekey. @default rekey */
   scheme?: string;
   /** How long API Gateway keeps an answer of the authorizer, 3600 at most. @default 0: nothing is kept */
@@ -35,6 +40,7 @@ export interface ProtectedOpenApi {
 
 const METHODS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch'];
 const ANY_METHOD = 'x-amazon-apigateway-any-method';
+const INTEGRATION = 'x-amazon-apigateway-integration';
 /** What a path has beside its operations. */
 const OTHER_MEMBERS = ['summary', 'description', 'servers', 'parameters'];
 const LONGEST_TTL_SECONDS = 3600;
@@ -74,8 +80,7 @@ const ownGatewayResponses = (): Members =>
  * of the document for those that say nothing, is the whole declaration.
  *
  * Added are the authorizer, each operation's use of it and, for REST APIs, the gateway responses that the document does
- * not have already. Integrations (`x-amazon-apigateway-integration`) are left as they are. The document given is not
- * changed.
+ * not have already. The document given is not changed.
  *
  * @throws Error naming every operation that does not say who may call it, and, with a cache, the routes that no policy
  *   can tell apart
@@ -91,16 +96,31 @@ export function protectOpenApi(document: OpenApiDocument, options: ProtectOption
   const routes: RouteScopes = {};
   const problems: string[] = [];
   const operationOf = (path: string, name: string, operation: Members): Members => {
-    const method = name === ANY_METHOD ? 'ANY' : name.toUpperCase();
+    const route = `${name === ANY_METHOD ? 'ANY' : name.toUpperCase()} ${path}`;
     try {
       const needed = neededBySecurity(operation['security'], document['security'], scheme);
-      validateRoutes({ [`${method} ${path}`]: needed });
-      routes[`${method} ${path}`] = needed;
-      // API Gateway takes scopes here for those of other authorizers.
-      return { ...operation, security: needed.length === 0 ? [] : [{ [scheme]: [] }] };
+      validateRoutes({ [route]: needed });
+      routes[route] = needed;
+      const { operationId } = operation;
+      const integration =
+        operation[INTEGRATION] ??
+        options.integrationOf?.({
+          route,
+          operationId: typeof operationId === 'string' ? operationId : undefined,
+        });
+      if (integration === undefined && options.integrationOf)
+        throw new Error(
+          `has nothing that answers it: neither an ${INTEGRATION} nor a handler for its operationId`,
+        );
+      return {
+        ...operation,
+        ...(integration !== undefined && { [INTEGRATION]: integration }),
+        // API Gateway takes scopes here for those of other authorizers.
+        security: needed.length === 0 ? [] : [{ [scheme]: [] }],
+      };
     } catch (error) {
       const { message } = error as Error;
-      problems.push(message.startsWith('Route ') ? message : `${method} ${path} ${message}`);
+      problems.push(message.startsWith('Route ') ? message : `${route} ${message}`);
       return operation;
     }
   };

@@ -74,14 +74,12 @@ interface LambdaFunction {
   waiting: ((instance: Instance | FunctionError) => void)[];
 }
 
-/** Of the URL of an API, all before its path. */
-const EXECUTE_API = /^https:\/\/([a-z0-9]+)\.execute-api\.[a-z0-9.-]+/;
-
 /**
  * Runs the templates' functions, each in processes of its own.
  *
  * @param resources everything deployed; read at each use, so it may grow
  * @param endpoints environment variables with the URLs of the services that functions reach, added to each function
+ * @param here what a variable of the template says, with the URLs of the templates' APIs as they are on this machine
  */
 export function startLambda(options: {
   resources: readonly DeployedResource[];
@@ -90,20 +88,9 @@ export function startLambda(options: {
   account: string;
   region: string;
   endpoints: Record<string, string>;
-  /** Those that are served by now. Where a variable names one by its URL on AWS, the function finds it here. */
-  apis: readonly { apiId: string; url: string }[];
+  here?: (value: string) => string;
 }): LambdaService {
-  const { resources, clock, account, region, endpoints, apis } = options;
-  const withUrls = (variables: Record<string, string>): Record<string, string> =>
-    Object.fromEntries(
-      Object.entries(variables).map(([name, value]) => [
-        name,
-        value.replace(EXECUTE_API, (url: string, id: string) => {
-          const api = apis.find(({ apiId }) => apiId === id);
-          return api ? new URL(api.url).origin : url;
-        }),
-      ]),
-    );
+  const { resources, clock, account, region, endpoints, here = (value) => value } = options;
   const logDir = join(options.stateDir, 'logs');
   mkdirSync(logDir, { recursive: true, mode: 0o700 });
   const functions = new Map<string, LambdaFunction>();
@@ -212,7 +199,8 @@ export function startLambda(options: {
     const secretAccessKey = randomBytes(30).toString('base64');
     const instance = new Instance({
       environment: {
-        ...withUrls(fn.environment),
+        // Now: when the function was deployed, no API had its port yet.
+        ...Object.fromEntries(Object.entries(fn.environment).map(([name, value]) => [name, here(value)])),
         AWS_ACCESS_KEY_ID: accessKeyId,
         AWS_SECRET_ACCESS_KEY: secretAccessKey,
         AWS_SESSION_TOKEN: randomBytes(60).toString('base64'),

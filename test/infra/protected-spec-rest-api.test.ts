@@ -72,12 +72,12 @@ describe('a REST API made from an OpenAPI document', () => {
     expect(() => make()).toThrow('GET /invoices has no security');
     document.security = [{ rekey: ['invoices:read'] }];
     expect(() => new ProtectedSpecRestApi(stack, 'B', { rekey: importRekey(), document })).toThrow(
-      'Shop/B: nothing runs get /invoices',
+      /^GET \/invoices has nothing that answers it.*\nPOST \/invoices has nothing/,
     );
     expect(
       () =>
         new ProtectedSpecRestApi(stack, 'C', { rekey: importRekey(), document, handlers: { list: handler } }),
-    ).toThrow('nothing runs');
+    ).toThrow('has nothing that answers it');
   });
 
   it('takes an operation with an integration of its own, and no handler for none', () => {
@@ -91,6 +91,6 @@ describe('a REST API made from an OpenAPI document', () => {
     expect(
       () =>
         new ProtectedSpecRestApi(stack, 'B', { rekey: importRekey(), document, handlers: { b: handler } }),
-    ).toThrow('no operation has the operationId b');
+    ).toThrow('no operation that needs a handler has the operationId b');
   });
 });

@@ -16,6 +16,7 @@ const list = <T>(value: T | T[]): T[] => (Array.isArray(value) ? value : [value]
 /** `table` and `log` stand for the two resources there are; everything else is shown as it is. */
 const nameOf = (resource: unknown, resources: Resources): string => {
   const text = JSON.stringify(resource);
+  if (/:secretsmanager:.*:secret:\*"\]\]\}$/.test(text)) return 'any secret';
   const join = /^\{"Fn::Join":\["",\[(\{.*\}),"([^"]*)"\]\]\}$/.exec(text);
   if (join) return nameOf(JSON.parse(join[1]!), resources) + join[2];
   const [, arn, attribute] = /^\{"Fn::GetAtt":\["([^"]+)","(Arn|StreamArn)"\]\}$/.exec(text) ?? [];
@@ -27,6 +28,7 @@ const nameOf = (resource: unknown, resources: Resources): string => {
   if (ref && resources[ref]?.Type === 'AWS::SecretsManager::Secret') return 'the root secret';
   const cache = /::\/(restapis|apis)\/\*\/stages\/\*\/cache\/authorizers"\]\]\}$/.exec(text)?.[1];
   if (cache) return `the caches of ${cache === 'apis' ? 'HTTP' : 'REST'} APIs`;
+  if (type === 'AWS::Lambda::Function') return `function ${arn?.replace(/[0-9A-F]{8}$/, '')}`;
   if (type === 'AWS::Logs::LogGroup') return `log ${arn?.replace(/Logs[0-9A-F]{8}$/, '')}`;
   return text;
 };
@@ -42,6 +44,9 @@ const lineOf = (
   const keys = Condition?.['ForAllValues:StringLike']?.['dynamodb:LeadingKeys'] as string[] | undefined;
   const attributes = Condition?.['ForAllValues:StringLike']?.['dynamodb:Attributes'] as string[] | undefined;
   const entry = Condition?.['StringEquals']?.['events:source'];
+  const ofSecrets = Object.entries({ ...Condition?.['StringLike'], ...Condition?.['StringEquals'] })
+    .filter(([key]) => /ResourceTag|AllowRotationLambdaArn/.test(key))
+    .map(([key, value]) => `${key} ${nameOf(value, resources)}`);
   const enclosing = Condition?.['StringEquals']?.['dynamodb:EnclosingOperation'] as string | undefined;
   const listed = Condition?.['ForAllValues:StringEquals']?.['dynamodb:Attributes'] as string[] | undefined;
   if (listed) {
@@ -54,6 +59,8 @@ const lineOf = (
     expect(Condition).toEqual({
       StringEquals: { 'events:source': entry, 'events:detail-type': 'sweep.unfinished' },
     });
+  } else if (ofSecrets.length > 0) {
+    expect(Object.values(Condition!).flatMap(Object.keys)).toHaveLength(1);
   } else if (Condition) {
     // A condition that would be met by a request without the key must demand the key.
     expect(Condition).toEqual({
@@ -70,6 +77,7 @@ const lineOf = (
       .map((one) => nameOf(one, resources))
       .join('+')}`,
     ...(entry ? [`of ${entry} sweep.unfinished`] : []),
+    ...ofSecrets.map((line) => `with ${line}`),
     ...(keys ? [`of ${keys.join(' ')}`] : []),
     ...(enclosing ? [`within ${enclosing}`] : []),
     ...(attributes ? [`naming ${attributes.join(' ')}`] : []),
@@ -134,6 +142,17 @@ const access: Record<string, string[]> = {
     'GetItem+PutItem+Query+UpdateItem on table of stages',
   ],
   CreateAdminKey: ['GetItem+PutItem on table of key_*', recording],
+  DeployKey: [
+    'GetItem+PutItem+UpdateItem on table of key_*',
+    'DeleteItem+GetItem+PutItem on table of deployment_*',
+    `Query on table/index/by_lineage ${listing}`,
+    recording,
+    // Not GetSecretValue: it writes secrets and reads none.
+    'secretsmanager:DescribeSecret+secretsmanager:PutSecretValue on any secret with aws:ResourceTag/rekey:owner "*"',
+  ],
+  RotateSecret: [
+    'secretsmanager:DescribeSecret+secretsmanager:GetSecretValue+secretsmanager:ListSecretVersionIds+secretsmanager:PutSecretValue+secretsmanager:UpdateSecretVersionStage on any secret with secretsmanager:resource/AllowRotationLambdaArn function RotateSecret',
+  ],
   CreateKey: ['GetItem+PutItem on table of idempotency_* key_*', naming('digest hint'), recording],
   ListKeys: [`Query on table/index/by_owner ${listing}`, cursors],
   GetKey: ['GetItem on table of key_*'],
@@ -196,7 +215,7 @@ const access: Record<string, string[]> = {
     ...flushing,
   ],
   AnswerCanary: [],
-  ReplayEvents: ['Query on table/index/events_by_day', cursors, 'events:PutEvents on bus'],
+  ReplayEvents: ['Query on table/index/events_by_day', cursors, recording, 'events:PutEvents on bus'],
   VerifyKey: ['GetItem on table of key_*', use, recording],
   PublishEvents: [
     'events:PutEvents on bus',
@@ -362,7 +381,7 @@ describe('the roles', () => {
     const resources = resourcesOf(templates.rekey);
     expect(Object.keys(statementsByFunction(resources)).toSorted()).toEqual(Object.keys(access).toSorted());
     expect(ofType(resources, 'AWS::IAM::Role')).toHaveLength(Object.keys(access).length);
-    expect(Object.keys(access)).toHaveLength(operations.length + 13);
+    expect(Object.keys(access)).toHaveLength(operations.length + 15);
   });
 
   it('of the Orders example may write logs and traces, and know nothing of the table', () => {

@@ -86,7 +86,6 @@ beforeAll(() => {
     stateDir,
     clock,
     ...world,
-    apis: [],
     endpoints: { AWS_ENDPOINT_URL_DYNAMODB: 'http://127.0.0.1:1' },
   });
 });
@@ -445,14 +444,7 @@ describe('who may invoke a function', () => {
 
 describe('closing', () => {
   it('leaves no process behind', async () => {
-    const own = startLambda({
-      resources,
-      stateDir: temporaryDirectory(),
-      clock,
-      ...world,
-      endpoints: {},
-      apis: [],
-    });
+    const own = startLambda({ resources, stateDir: temporaryDirectory(), clock, ...world, endpoints: {} });
     const folder = join(temporaryDirectory(), 'asset');
     mkdirSync(folder);
     writeFileSync(join(folder, 'index.mjs'), 'export const handler = async () => process.pid');

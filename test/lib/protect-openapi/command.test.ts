@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
+import { routesHash } from '../../../lib/routes.ts';
 
 const INVOICES = 'examples/invoices-openapi/invoices.yaml';
 
@@ -30,18 +31,41 @@ describe('rekey-openapi', () => {
     expect(paths['/health'].get.security).toEqual([]);
   });
 
+  it('puts in what answers the operations', async () => {
+    const { stdout } = await run(
+      ...[
+        INVOICES,
+        '--api',
+        'http',
+        '--authorizer-uri',
+        'a',
+        '--integration-uri',
+        '{"Fn::Sub":"${{operationId}.Arn}"}',
+      ],
+    );
+    expect(JSON.parse(stdout).paths['/invoices'].get['x-amazon-apigateway-integration']).toEqual({
+      type: 'aws_proxy',
+      httpMethod: 'POST',
+      uri: { 'Fn::Sub': '${listInvoices.Arn}' },
+      payloadFormatVersion: '2.0',
+    });
+  });
+
   it('prints what is to be registered', async () => {
-    const { stdout } = await run(INVOICES, '--api', 'rest', '--routes');
-    const { routes, hash, stage_variables } = JSON.parse(stdout);
+    const routes = JSON.parse((await run(INVOICES, '--api', 'rest', '--print', 'routes')).stdout);
     expect(routes['POST /invoices']).toEqual(['invoices:write', 'customers:read']);
-    expect(stage_variables).toEqual({ rekeyRoutes: hash });
+    const { Hash, Routes } = JSON.parse(
+      (await run(INVOICES, '--api', 'rest', '--print', 'registration')).stdout,
+    );
+    expect([Hash, JSON.parse(Routes)]).toEqual([routesHash(routes), routes]);
   });
 
   it.each([
     ['no document', ['--api', 'rest']],
     ['no kind of API', [INVOICES, '--authorizer-uri', 'u']],
+    ['something else to print', [INVOICES, '--api', 'rest', '--print', 'all']],
     ['no authorizer', [INVOICES, '--api', 'rest']],
-    ['another header', [INVOICES, '--api', 'rest', '--routes', '--cache-header', 'cookie']],
+    ['another header', [INVOICES, '--api', 'rest', '--print', 'routes', '--cache-header', 'cookie']],
   ])('says how it is used, with %s', async (_, args) => {
     const { code, stdout, stderr } = await run(...args);
     expect([code, stdout]).toEqual([1, '']);
@@ -49,10 +73,10 @@ describe('rekey-openapi', () => {
   });
 
   it('fails with the reason, and prints nothing, for what it can not protect', async () => {
-    const { code, stdout, stderr } = await run('docs/openapi.json', '--api', 'rest', '--routes');
+    const { code, stdout, stderr } = await run('docs/openapi.json', '--api', 'rest', '--print', 'routes');
     expect([code, stdout]).toEqual([1, '']);
     expect(stderr).toMatch(/has no security|asks for/);
-    const wrong = await run(INVOICES, '--api', 'rest', '--routes', '--cache-ttl', 'long');
+    const wrong = await run(INVOICES, '--api', 'rest', '--print', 'routes', '--cache-ttl', 'long');
     expect([wrong.code, wrong.stderr]).toEqual([1, 'cacheTtlSeconds must be whole, from 0 to 3600\n']);
   });
 });

@@ -17,6 +17,8 @@ import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { ListedKey } from '../lib/api-key.schema.ts';
 import { operations } from '../lib/operations/index.ts';
+import { ownScopes } from '../lib/own-scopes.ts';
+import { HOLDER_FIELDS } from '../lib/scope-holders.ts';
 import {
   BY_DUE,
   BY_LINEAGE,
@@ -175,6 +177,9 @@ export class RekeyStack extends Stack {
         settings: [],
         access: [
           itemAccess(table, ['PutItem', 'UpdateItem'], ['routes_*']),
+          itemAccess(table, ['DeleteItem', 'PutItem', 'Query'], ['catalog']),
+          indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'),
+          eventRecording(table),
           itemAccess(table, ['GetItem', 'PutItem', 'Query', 'UpdateItem'], ['stages']),
         ],
       },
@@ -210,6 +215,7 @@ export class RekeyStack extends Stack {
         registerRoutesFunctionArn: registerRoutes.functionArn,
       },
       description: 'The management API of Rekey',
+      scopes: ownScopes,
       ...logs,
     });
     new Flushing(this, 'Flushing', {
@@ -289,11 +295,21 @@ function operationNeeds(
   // A retry finds its first request, and replaces the secret of the key that was made.
   const mint = itemAccess(table, ['GetItem', 'PutItem'], ['idempotency_*', 'key_*']);
   const record = eventRecording(table);
+  const catalog = itemAccess(table, ['Query'], ['catalog']);
+  const registration: Needs = {
+    settings: [],
+    access: [
+      itemAccess(table, ['DeleteItem', 'PutItem', 'Query'], ['catalog']),
+      itemAccess(table, ['DeleteItem', 'PutItem'], ['routes_*']),
+      indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'),
+      record,
+    ],
+  };
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
   // Not by attributes: its transaction puts a whole key.
   const rotation: Needs = {
     settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
-    access: [mint, change(), record],
+    access: [mint, change(), catalog, record],
   };
   const flush = flushAccess(table, consumerAccounts);
   const revocation: Needs = {
@@ -303,14 +319,14 @@ function operationNeeds(
   return {
     'create-key': {
       settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
-      access: [mint, change(NEW_SECRET), record],
+      access: [mint, change(NEW_SECRET), catalog, record],
     },
     'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER, LISTED), signCursors] },
     'get-key': { settings: [], access: [read] },
     'get-self': { settings: [], access: [read] },
     'update-key': {
       settings: ['lifetimes', 'retention', 'schedule'],
-      access: [read, change(CHANGE), record, ...flush],
+      access: [read, change(CHANGE), catalog, record, ...flush],
     },
     'rotate-key': rotation,
     'cancel-rotation': {
@@ -342,6 +358,14 @@ function operationNeeds(
       access: [read, itemAccess(table, ['Query'], ['events_*']), signCursors],
     },
     'list-events': { settings: [], access: [indexAccess(table, EVENTS_BY_OWNER), signCursors] },
+    'put-api': registration,
+    'delete-api': registration,
+    'get-api': { settings: [], access: [catalog] },
+    'list-apis': { settings: [], access: [catalog, signCursors] },
+    'list-scopes': {
+      settings: [],
+      access: [catalog, indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'), signCursors],
+    },
     'list-event-types': { settings: [], access: [] },
     'get-status': {
       settings: [],

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { OnReuse } from '../api-key.schema.ts';
+import { knownFor } from '../api-table.ts';
 import { shownTo } from '../caller.ts';
+import { demandKnown } from '../catalog.ts';
 import { lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
 import { changesBetween } from '../event.ts';
 import { flushAtOnce } from '../flush.ts';
@@ -49,6 +51,7 @@ export const updateKey = defineOperation({
   answer: { status: 200, description: 'The key after the change.', schema: ChangedKey },
   problems: [
     'scope_escalation',
+    'unknown_scope',
     'owner_forbidden',
     'environment_forbidden',
     'not_found',
@@ -62,15 +65,22 @@ export const updateKey = defineOperation({
   },
   async run({ caller, id, body, now, origin }) {
     const settings = { ...lifetimeSettings(), ...scheduleSettings(), retention_days: retentionDays() };
-    const before = await visibleKey(caller, id);
+    const found = await visibleKey(caller, id);
+    const gained = (body.scopes ?? []).filter((scope) => !found.scopes.includes(scope));
+    const known = gained.length > 0 ? await knownFor(gained) : undefined;
     const record = await keyTable.updateKey(
-      before,
-      (seen) => decideChange(seen, body, caller, now, settings),
+      found,
+      (seen) => {
+        const change = decideChange(seen, body, caller, now, settings);
+        // What the key has already may stay, also when no API knows it any more.
+        if (known) demandKnown(gained, known);
+        return change;
+      },
       origin,
     );
     return {
       api_key: shownTo(caller, record, now),
-      ...(takesAccessAway(changesBetween(before, record)) && { caches: await flushAtOnce() }),
+      ...(takesAccessAway(changesBetween(found, record)) && { caches: await flushAtOnce() }),
     };
   },
 });

@@ -135,12 +135,29 @@ const delivering = [
   sending,
 ];
 
+const catalog = 'Query on table of catalog';
+const countingHolders = 'Scan on table/index/by_owner seeing scopes expires_at rotated_at revoked_at';
+const registering = [
+  'DeleteItem+PutItem+Query on table of catalog',
+  'DeleteItem+PutItem on table of routes_*',
+  countingHolders,
+  recording,
+];
+
 const access: Record<string, string[]> = {
   Authorizer: ['GetItem on table of key_* routes_*', use, recording],
   RegisterRoutes: [
     'PutItem+UpdateItem on table of routes_*',
+    'DeleteItem+PutItem+Query on table of catalog',
+    countingHolders,
+    recording,
     'GetItem+PutItem+Query+UpdateItem on table of stages',
   ],
+  PutApi: registering,
+  DeleteApi: registering,
+  GetApi: [catalog],
+  ListApis: [catalog, cursors],
+  ListScopes: [catalog, countingHolders, cursors],
   CreateAdminKey: ['GetItem+PutItem on table of key_*', recording],
   DeployKey: [
     'GetItem+PutItem+UpdateItem on table of key_*',
@@ -153,16 +170,22 @@ const access: Record<string, string[]> = {
   RotateSecret: [
     'secretsmanager:DescribeSecret+secretsmanager:GetSecretValue+secretsmanager:ListSecretVersionIds+secretsmanager:PutSecretValue+secretsmanager:UpdateSecretVersionStage on any secret with secretsmanager:resource/AllowRotationLambdaArn function RotateSecret',
   ],
-  CreateKey: ['GetItem+PutItem on table of idempotency_* key_*', naming('digest hint'), recording],
+  CreateKey: ['GetItem+PutItem on table of idempotency_* key_*', naming('digest hint'), catalog, recording],
   ListKeys: [`Query on table/index/by_owner ${listing}`, cursors],
   GetKey: ['GetItem on table of key_*'],
   UpdateKey: [
     'GetItem on table of key_*',
     naming(`${due} swept_until expires_at metadata name notify_days_before on_reuse scopes`),
+    catalog,
     recording,
     ...flushing,
   ],
-  RotateKey: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
+  RotateKey: [
+    'GetItem+PutItem on table of idempotency_* key_*',
+    'UpdateItem on table of key_*',
+    catalog,
+    recording,
+  ],
   CancelRotation: [
     'GetItem on table of key_*',
     naming(
@@ -188,7 +211,12 @@ const access: Record<string, string[]> = {
     recording,
   ],
   GetSelf: ['GetItem on table of key_*'],
-  RotateSelf: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
+  RotateSelf: [
+    'GetItem+PutItem on table of idempotency_* key_*',
+    'UpdateItem on table of key_*',
+    catalog,
+    recording,
+  ],
   RevokeSelf: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording, ...flushing],
   ListLineage: ['GetItem on table of key_*', `Query on table/index/by_lineage ${listing}`, cursors],
   SweepKeys: [
@@ -327,7 +355,7 @@ describe('the trail', () => {
       allowed(Object.keys(roles).find((role) => role.startsWith(name))!, 'PutItem', keys);
     for (const name of ['Authorizer', 'CreateKey', 'RotateKey', 'RevokeKey', 'UpdateKey', 'VerifyKey'])
       expect([name, await mayWrite(name)]).toEqual([name, true]);
-    for (const name of ['GetKey', 'ListKeys', 'RegisterRoutes'])
+    for (const name of ['GetKey', 'ListKeys', 'GetApi'])
       expect([name, await mayWrite(name)]).toEqual([name, false]);
   });
 });

@@ -17,17 +17,19 @@ export const CanarySample = z.object({
 export type CanarySample = z.infer<typeof CanarySample>;
 
 /** The samples of one stage, in few words. Milliseconds; null without samples. */
-export const Measured = z.object({
-  samples: z.int().min(0),
-  gave_up: z
-    .int()
-    .min(0)
-    .meta({ description: 'Runs in which the key was still let in after a minute; they count as that.' }),
-  p50_ms: z.int().nullable(),
-  p95_ms: z.int().nullable(),
-  p99_ms: z.int().nullable(),
-  max_ms: z.int().nullable(),
-});
+export const Measured = z
+  .object({
+    samples: z.int().min(0),
+    gave_up: z
+      .int()
+      .min(0)
+      .meta({ description: 'Runs in which the key was still let in after a minute; they count as that.' }),
+    p50_ms: z.int().nullable(),
+    p95_ms: z.int().nullable(),
+    p99_ms: z.int().nullable(),
+    max_ms: z.int().nullable(),
+  })
+  .meta({ id: 'Measured' });
 export type Measured = z.infer<typeof Measured>;
 
 /** The nearest rank: the smallest value that at least this part of all values does not exceed. */

@@ -25,8 +25,8 @@ export const Status = z
     revocation: z
       .object({
         since: Instant.meta({ description: 'The samples are those of the day since then.' }),
-        cached: Measured.meta({ id: 'Measured' }),
-        uncached: Measured.meta({ id: 'Measured' }),
+        cached: Measured,
+        uncached: Measured,
         last_measured_at: Instant.nullable(),
       })
       .meta({

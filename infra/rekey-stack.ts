@@ -16,7 +16,10 @@ import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { ListedKey } from '../lib/api-key.schema.ts';
+import { LAST_USE } from '../lib/last-use.ts';
 import { operations } from '../lib/operations/index.ts';
+import { ownScopes } from '../lib/own-scopes.ts';
+import { HOLDER_FIELDS } from '../lib/scope-holders.ts';
 import {
   BY_DUE,
   BY_LINEAGE,
@@ -26,8 +29,10 @@ import {
   tableLayout,
 } from '../lib/table-layout.ts';
 import { Attachment } from './attachment.ts';
+import { Canary } from './canary.ts';
 import { DeployedKeys } from './deployed-keys.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
+import { Flushing, flushAccess } from './flush.ts';
 import { Leaks } from './leaks.ts';
 import { Monitoring } from './monitoring.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
@@ -70,7 +75,7 @@ const KEY_STATE = [
 ];
 /** What the writes of a key name, by what they do. */
 /** The first use, and one that must not be. */
-const USE = [...KEY_STATE, 'digest', 'told_at'];
+const USE = [...KEY_STATE, 'digest', 'told_at', ...LAST_USE];
 const NEW_SECRET = [...KEY_STATE, 'digest', 'hint'];
 /** Where a key stands in the index by_due. */
 const DUE = ['due_shard', 'next_action_at'];
@@ -173,6 +178,9 @@ export class RekeyStack extends Stack {
         settings: [],
         access: [
           itemAccess(table, ['PutItem', 'UpdateItem'], ['routes_*']),
+          itemAccess(table, ['DeleteItem', 'PutItem', 'Query'], ['catalog']),
+          indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'),
+          eventRecording(table),
           itemAccess(table, ['GetItem', 'PutItem', 'Query', 'UpdateItem'], ['stages']),
         ],
       },
@@ -196,6 +204,7 @@ export class RekeyStack extends Stack {
           itemAccess(table, ['GetItem'], ['key_*']),
           itemAccess(table, ['UpdateItem'], ['key_*'], SWEEP),
           eventRecording(table),
+          itemAccess(table, ['PutItem'], ['heartbeats']),
         ],
       },
       { timeout: SWEEP_TIMEOUT, memorySize: 1024 },
@@ -207,11 +216,19 @@ export class RekeyStack extends Stack {
         registerRoutesFunctionArn: registerRoutes.functionArn,
       },
       description: 'The management API of Rekey',
+      scopes: ownScopes,
       ...logs,
     });
+    new Flushing(this, 'Flushing', {
+      table,
+      bus,
+      lambda,
+      monitoring,
+      consumerAccounts: settings.consumerAccounts,
+    });
     const webhooks = new Webhooks(this, 'Webhooks', { table, bus, lambda, monitoring, settings });
+    const needs = { ...operationNeeds(table, bus, settings), ...webhooks.operationNeeds() };
     new Leaks(this, 'Leaks', { table, bus, lambda, monitoring });
-    const needs = { ...operationNeeds(table, bus), ...webhooks.operationNeeds() };
     for (const operation of operations) {
       const own = needs[operation.name];
       if (!own)
@@ -237,6 +254,19 @@ export class RekeyStack extends Stack {
       intervalMinutes: settings.sweepIntervalMinutes,
       monitoring,
     });
+    if (settings.canary) {
+      new Canary(this, 'Canary', {
+        table,
+        lambda,
+        rekey: {
+          authorizerFunctionArn: authorizer.functionArn,
+          registerRoutesFunctionArn: registerRoutes.functionArn,
+        },
+        monitoring,
+        logs,
+        revocation: REVOCATION,
+      });
+    }
     monitoring.makeDashboard();
 
     if (settings.manageApiGatewayAccount) apiGatewayAccount(this, api);
@@ -255,31 +285,49 @@ export class RekeyStack extends Stack {
 }
 
 /** What the role of each operation may do with the table, and no more; docs/storage.md says why. */
-function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
+function operationNeeds(
+  table: Table,
+  bus: EventBus,
+  { consumerAccounts, sweepIntervalMinutes }: RekeySettings,
+): Record<string, Needs> {
   const read = itemAccess(table, ['GetItem'], ['key_*']);
   // Only what it names: whoever takes over the function that renames keys cannot replace a secret.
   const change = (attributes?: string[]) => itemAccess(table, ['UpdateItem'], ['key_*'], attributes);
   // A retry finds its first request, and replaces the secret of the key that was made.
   const mint = itemAccess(table, ['GetItem', 'PutItem'], ['idempotency_*', 'key_*']);
   const record = eventRecording(table);
+  const catalog = itemAccess(table, ['Query'], ['catalog']);
+  const registration: Needs = {
+    settings: [],
+    access: [
+      itemAccess(table, ['DeleteItem', 'PutItem', 'Query'], ['catalog']),
+      itemAccess(table, ['DeleteItem', 'PutItem'], ['routes_*']),
+      indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'),
+      record,
+    ],
+  };
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
   // Not by attributes: its transaction puts a whole key.
   const rotation: Needs = {
     settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
-    access: [mint, change(), record],
+    access: [mint, change(), catalog, record],
   };
-  const revocation: Needs = { settings: ['retention'], access: [read, change(REVOCATION), record] };
+  const flush = flushAccess(table, consumerAccounts);
+  const revocation: Needs = {
+    settings: ['retention'],
+    access: [read, change(REVOCATION), record, ...flush],
+  };
   return {
     'create-key': {
       settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
-      access: [mint, change(NEW_SECRET), record],
+      access: [mint, change(NEW_SECRET), catalog, record],
     },
     'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER, LISTED), signCursors] },
     'get-key': { settings: [], access: [read] },
     'get-self': { settings: [], access: [read] },
     'update-key': {
       settings: ['lifetimes', 'retention', 'schedule'],
-      access: [read, change(CHANGE), record],
+      access: [read, change(CHANGE), catalog, record, ...flush],
     },
     'rotate-key': rotation,
     'cancel-rotation': {
@@ -297,6 +345,7 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
         indexAccess(table, BY_LINEAGE, LISTED),
         itemAccess(table, ['PutItem', 'DeleteItem'], ['compromise_*']),
         record,
+        ...flush,
       ],
     },
     'revoke-self': revocation,
@@ -310,7 +359,24 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
       access: [read, itemAccess(table, ['Query'], ['events_*']), signCursors],
     },
     'list-events': { settings: [], access: [indexAccess(table, EVENTS_BY_OWNER), signCursors] },
+    'put-api': registration,
+    'delete-api': registration,
+    'get-api': { settings: [], access: [catalog] },
+    'list-apis': { settings: [], access: [catalog, signCursors] },
+    'list-scopes': {
+      settings: [],
+      access: [catalog, indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'), signCursors],
+    },
     'list-event-types': { settings: [], access: [] },
+    'get-status': {
+      settings: [],
+      access: [
+        itemAccess(table, ['GetItem'], ['heartbeats']),
+        itemAccess(table, ['Query'], ['canary_samples']),
+        indexAccess(table, BY_DUE),
+      ],
+      environment: { REKEY_SWEEP_INTERVAL_MINUTES: String(sweepIntervalMinutes) },
+    },
     'replay-events': {
       settings: ['bus'],
       access: [

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ApiSummary } from './api.schema.ts';
 import { ApiKey, Instant, KeyId } from './api-key.schema.ts';
 
 export const EventId = z
@@ -6,8 +7,17 @@ export const EventId = z
   .regex(/^evt_[0-9A-Za-z]{22}$/, 'must look like evt_ and 22 letters or digits')
   .meta({ description: 'The same wherever and however often the event is sent. Ids sort by time.' });
 
-/** The key in an event: the hint is made from the secret, so it stays out of what is sent around. */
-export const EventKey = ApiKey.omit({ hint: true, honey: true }).meta({ id: 'EventKey' });
+/**
+ * The key in an event: the hint is made from the secret, so it stays out of what is sent around. The last use is noted
+ * beside all other writes, so an event could only tell an older one.
+ */
+export const EventKey = ApiKey.omit({
+  hint: true,
+  honey: true,
+  last_used_at: true,
+  last_used_ip: true,
+  last_used_route: true,
+}).meta({ id: 'EventKey' });
 
 const EventKeyData = z.object({ api_key: EventKey });
 
@@ -39,6 +49,8 @@ export const EventWebhookEndpoint = z
   .meta({ id: 'EventWebhookEndpoint' });
 
 const WebhookEndpointData = z.object({ webhook_endpoint: EventWebhookEndpoint });
+
+const ApiData = z.object({ api: ApiSummary });
 
 /** Which events somebody asked to have sent again. */
 export const EventReplay = z
@@ -133,6 +145,16 @@ export const eventTypes = {
     description: 'A webhook endpoint was given another secret; during the grace period both sign.',
     data: WebhookEndpointData,
   },
+  'api.registered': {
+    description: 'An API was registered, with its routes and their scopes.',
+    data: ApiData,
+  },
+  'api.updated': {
+    description:
+      'The registration of an API was replaced. `changes` has its first 50 changes, route by route: `routes/GET /orders`.',
+    data: ApiData,
+  },
+  'api.deleted': { description: 'The registration of an API was deleted.', data: ApiData },
   'events.replayed': {
     description:
       'Somebody began to send stored events again. It stands in the trail of the key that asked, and is recorded before the first of them is sent.',
@@ -160,11 +182,12 @@ export const Event = z
     id: EventId,
     type: EventType,
     occurred_at: Instant,
-    owner_id: z.string().meta({ description: 'Whose key or endpoint it is about.' }),
+    owner_id: z.string().meta({ description: 'Whose key, endpoint or API it is about.' }),
     api_key_id: KeyId.nullable().meta({
       description: 'The key it is about, or that asked for a replay; null: it is about no key.',
     }),
     webhook_endpoint_id: z.string().nullable().meta({ description: 'The webhook endpoint it is about.' }),
+    api_id: z.string().nullable().default(null).meta({ description: 'The API it is about.' }),
     actor: z.string().meta({
       description: 'Who did it: the id of the calling key, or `system:` and the name of the function.',
     }),

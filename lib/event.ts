@@ -67,7 +67,13 @@ export const earliestEventId = (ms: number): string => earliestId(ID_PREFIX, ms)
 
 /** What an event shows of a key: what callers see, but for the hint, which is made from the secret. */
 function shownKey(record: TellableKey, now: number) {
-  const { hint: _hint, ...shown } = publicKey(record, now);
+  const {
+    hint: _hint,
+    last_used_at: _at,
+    last_used_ip: _ip,
+    last_used_route: _route,
+    ...shown
+  } = publicKey(record, now);
   return shown;
 }
 
@@ -97,6 +103,7 @@ export function replayEvent(
     owner_id: caller.owner_id,
     api_key_id: caller.key_id,
     webhook_endpoint_id: null,
+    api_id: null,
     ...cause,
     reason: null,
     changes: [],
@@ -126,6 +133,7 @@ export function keyEvent(
     owner_id: record.owner_id,
     api_key_id: record.id,
     webhook_endpoint_id: null,
+    api_id: null,
     actor,
     request_id,
     source_ip,

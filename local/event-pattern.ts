@@ -79,12 +79,12 @@ function compileValue(wanted: unknown, place: string): Test {
       if (!isText(operand)) return unknown();
       return (value) => isText(value) && value.toLowerCase() === operand.toLowerCase();
     case 'wildcard': {
-      if (!isText(operand)) return unknown();
+      // A backslash before * or \ makes it a character as any other; EventBridge refuses it elsewhere, and ** too.
+      if (!isText(operand) || !/^(?:[^\\*]|\\[\\*]|\*(?!\*))*$/s.test(operand)) return unknown();
       const expression = new RegExp(
-        `^${operand
-          .split('*')
-          .map((part) => part.replace(/[\\^$.+()|[\]{}?]/g, '\\$&'))
-          .join('.*')}$`,
+        `^${operand.replace(/\\?[\\*]|[$^.+()|[\]{}?]/g, (found) =>
+          found === '*' ? '.*' : found.length === 2 ? found : `\\${found}`,
+        )}$`,
         's',
       );
       return (value) => isText(value) && expression.test(value);

@@ -29,7 +29,16 @@ export class OrdersStack extends Stack {
         memorySize: 256,
       });
 
-    const api = new ProtectedRestApi(this, 'Api', { rekey, description: 'Orders', ...logs });
+    const api = new ProtectedRestApi(this, 'Api', {
+      rekey,
+      description: 'Orders',
+      scopes: {
+        'orders:read': 'Read orders',
+        'orders:write': 'Place orders',
+        'orders:refund': 'Give the money for an order back',
+      },
+      ...logs,
+    });
     api.addRoute('GET /orders', {
       scopes: ['orders:read'],
       handler: lambda('ListOrders', 'list-orders.ts', 'Lists orders'),

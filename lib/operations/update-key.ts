@@ -1,11 +1,16 @@
 import { z } from 'zod';
 import { OnReuse } from '../api-key.schema.ts';
+import { knownFor } from '../api-table.ts';
 import { shownTo } from '../caller.ts';
+import { demandKnown } from '../catalog.ts';
 import { lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
+import { changesBetween } from '../event.ts';
+import { flushAtOnce } from '../flush.ts';
 import { decideChange } from '../key-change.ts';
 import { Metadata, Name, NotifyDaysBefore, Scopes, SentInstant } from '../key-fields.schema.ts';
 import * as keyTable from '../key-table.ts';
-import { OneKey } from './answers.schema.ts';
+import { takesAccessAway } from '../lost-access.ts';
+import { ChangedKey } from './answers.schema.ts';
 import { defineOperation } from './definition.ts';
 import { exampleKey } from './example-key.ts';
 import { visibleKey } from './visible-key.ts';
@@ -43,9 +48,10 @@ export const updateKey = defineOperation({
   description:
     'Changes the fields that are sent. The text of the key stays. New scopes, and the scopes of a key that is to live longer, must be covered by those of the calling key. A revoked, expired or rotated key no longer changes.',
   body: UpdateKey,
-  answer: { status: 200, description: 'The key after the change.', schema: OneKey },
+  answer: { status: 200, description: 'The key after the change.', schema: ChangedKey },
   problems: [
     'scope_escalation',
+    'unknown_scope',
     'owner_forbidden',
     'environment_forbidden',
     'not_found',
@@ -59,11 +65,22 @@ export const updateKey = defineOperation({
   },
   async run({ caller, id, body, now, origin }) {
     const settings = { ...lifetimeSettings(), ...scheduleSettings(), retention_days: retentionDays() };
+    const found = await visibleKey(caller, id);
+    const gained = (body.scopes ?? []).filter((scope) => !found.scopes.includes(scope));
+    const known = gained.length > 0 ? await knownFor(gained) : undefined;
     const record = await keyTable.updateKey(
-      await visibleKey(caller, id),
-      (seen) => decideChange(seen, body, caller, now, settings),
+      found,
+      (seen) => {
+        const change = decideChange(seen, body, caller, now, settings);
+        // What the key has already may stay, also when no API knows it any more.
+        if (known) demandKnown(gained, known);
+        return change;
+      },
       origin,
     );
-    return { api_key: shownTo(caller, record, now) };
+    return {
+      api_key: shownTo(caller, record, now),
+      ...(takesAccessAway(changesBetween(found, record)) && { caches: await flushAtOnce() }),
+    };
   },
 });

@@ -179,6 +179,11 @@ describe('the functions', () => {
       DeliverWebhook: and(rootSecret, queues, metrics),
       DeliverSlowWebhook: and(rootSecret, queues, metrics),
       RequeueDeliveries: and(queues),
+      PutApi: and(),
+      DeleteApi: and(),
+      GetApi: and(),
+      ListApis: and(),
+      ListScopes: and(),
     });
   });
 

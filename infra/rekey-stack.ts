@@ -16,6 +16,7 @@ import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { ListedKey } from '../lib/api-key.schema.ts';
+import { LAST_USE } from '../lib/last-use.ts';
 import { operations } from '../lib/operations/index.ts';
 import { ownScopes } from '../lib/own-scopes.ts';
 import { HOLDER_FIELDS } from '../lib/scope-holders.ts';
@@ -72,7 +73,7 @@ const KEY_STATE = [
 ];
 /** What the writes of a key name, by what they do. */
 /** The first use, and one that must not be. */
-const USE = [...KEY_STATE, 'digest', 'told_at'];
+const USE = [...KEY_STATE, 'digest', 'told_at', ...LAST_USE];
 const NEW_SECRET = [...KEY_STATE, 'digest', 'hint'];
 /** Where a key stands in the index by_due. */
 const DUE = ['due_shard', 'next_action_at'];

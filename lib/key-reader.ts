@@ -5,6 +5,7 @@ import { DynamoDbFailure } from './dynamodb-http.ts';
 import type { Event } from './event.schema.ts';
 import { keyEvent, newEventId, type Origin } from './event.ts';
 import { eventItem } from './event-item.ts';
+import { decideLastUse, type Use } from './last-use.ts';
 import { type Misuse, misuseData } from './misuse.ts';
 import { isGrant } from './scope.ts';
 import { eventTime, firstUseOf } from './version.ts';
@@ -20,6 +21,7 @@ const FACTS = [
   'rotated_at',
   'revoked_at',
   'first_used_at',
+  'last_used_at',
   'digest',
   'honey',
   'told_at',
@@ -37,6 +39,8 @@ const DIGEST = /^[0-9a-f]{64}$/;
 /** As in key-fields.schema.ts. The owner's id goes into the context, which nothing escapes. */
 const OWNER_ID = /^[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,127}$/;
 const MOST_SCOPES = 100;
+/** Last uses that are being written at the same time. */
+const MOST_NOTED = 32;
 
 /** The item is not what this product writes. It opens nothing: a key nobody can read is no key. */
 export class UnexpectedItem extends Error {
@@ -111,6 +115,8 @@ const factsOf = (item: Item, id: string): KeyFacts => {
     rotated_at: instantOrNull(item, 'rotated_at'),
     revoked_at: instantOrNull(item, 'revoked_at'),
     first_used_at: instantOrNull(item, 'first_used_at'),
+    // A record of an earlier version has none.
+    last_used_at: Object.hasOwn(item, 'last_used_at') ? instantOrNull(item, 'last_used_at') : null,
     digest: textOf(item, 'digest', DIGEST),
     honey: honeyOf(item),
     told_at: Object.hasOwn(item, 'told_at') ? textOf(item, 'told_at', INSTANT) : undefined,
@@ -136,11 +142,11 @@ const plainOf = (item: Item): Record<string, unknown> =>
 /** What a record of an earlier version does not have. */
 const ABSENT = { on_reuse: 'tell', replaces_key_id: null };
 
-const attributesOf = (values: Record<string, string | number>) =>
+const attributesOf = (values: Record<string, string | number | null>) =>
   Object.fromEntries(
     Object.entries(values).map(([name, value]) => [
       name,
-      typeof value === 'number' ? { N: String(value) } : { S: value },
+      value === null ? { NULL: true } : typeof value === 'number' ? { N: String(value) } : { S: value },
     ]),
   );
 
@@ -165,6 +171,9 @@ export function createKeyReader({
   eventRetentionDays: number;
 }) {
   const keyOf = (id: string) => ({ pk: { S: id }, sk: { S: 'api_key' } });
+
+  /** Keys whose use is being noted: of many requests at the same time one writes. */
+  const noting = new Set<string>();
 
   /** Writes one attribute with its event, if the key is still as it was read, and the attribute as the condition says. */
   const mark = async (
@@ -251,6 +260,33 @@ export function createKeyReader({
         condition: 'attribute_type(#first_used_at, :null)',
         event: keyEvent('api_key.first_used', used, { ...origin, now }, told),
       });
+    },
+
+    /**
+     * Notes the last use, once an hour at most, and lets nobody wait for it: the write is begun here, and whatever
+     * becomes of it changes no answer. docs/authorizer.md says what that means on Lambda.
+     *
+     * @returns when it is over, for tests
+     */
+    async noteLastUse(seen: Pick<KeyFacts, 'id' | 'digest' | 'last_used_at'>, use: Use): Promise<void> {
+      const { id } = seen;
+      if (noting.has(id) || noting.size >= MOST_NOTED) return;
+      noting.add(id);
+      try {
+        const update = decideLastUse(seen, use);
+        if (!update) return;
+        const { values, ...expressions } = update;
+        await call('UpdateItem', {
+          TableName: table,
+          Key: keyOf(id),
+          ...expressions,
+          ExpressionAttributeValues: attributesOf(values),
+        });
+      } catch {
+        // Noted by somebody else, revoked meanwhile, throttled, or cut off by a freeze: the next request may note it.
+      } finally {
+        noting.delete(id);
+      }
     },
 
     /**

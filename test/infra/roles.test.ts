@@ -110,7 +110,7 @@ const cursors = 'GetItem+PutItem on table of secret_cursor';
 const naming = (attributes: string) =>
   `UpdateItem on table of key_* naming pk sk revoked_at first_used_at version event event_type event_owner_id event_day ttl ${attributes}`;
 const listing = `seeing ${Object.keys(ListedKey.shape).join(' ')}`;
-const use = naming('digest told_at');
+const use = naming('digest told_at last_used_at last_used_ip last_used_route');
 const due = 'due_shard next_action_at';
 const recording = 'PutItem on table of events_* within TransactWriteItems';
 const endpoint = 'GetItem on table of whe_*';

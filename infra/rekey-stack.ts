@@ -30,8 +30,10 @@ import {
   tableLayout,
 } from '../lib/table-layout.ts';
 import { Attachment } from './attachment.ts';
+import { Canary } from './canary.ts';
 import { DeployedKeys } from './deployed-keys.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
+import { Flushing, flushAccess } from './flush.ts';
 import { Leaks } from './leaks.ts';
 import { Monitoring } from './monitoring.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
@@ -209,6 +211,7 @@ export class RekeyStack extends Stack {
           itemAccess(table, ['GetItem'], ['key_*']),
           itemAccess(table, ['UpdateItem'], ['key_*'], SWEEP),
           eventRecording(table),
+          itemAccess(table, ['PutItem'], ['heartbeats']),
         ],
       },
       { timeout: SWEEP_TIMEOUT, memorySize: 1024 },
@@ -223,9 +226,20 @@ export class RekeyStack extends Stack {
       scopes: ownScopes,
       ...logs,
     });
+    new Flushing(this, 'Flushing', {
+      table,
+      bus,
+      lambda,
+      monitoring,
+      consumerAccounts: settings.consumerAccounts,
+    });
     const webhooks = new Webhooks(this, 'Webhooks', { table, bus, lambda, monitoring, settings });
     const leaks = new Leaks(this, 'Leaks', { table, bus, lambda, monitoring, settings });
-    const needs = { ...operationNeeds(table, bus), ...webhooks.operationNeeds(), ...leaks.operationNeeds() };
+    const needs = {
+      ...operationNeeds(table, bus, settings),
+      ...webhooks.operationNeeds(),
+      ...leaks.operationNeeds(),
+    };
     for (const operation of operations) {
       const own = needs[operation.name];
       if (!own)
@@ -248,6 +262,19 @@ export class RekeyStack extends Stack {
       intervalMinutes: settings.sweepIntervalMinutes,
       monitoring,
     });
+    if (settings.canary) {
+      new Canary(this, 'Canary', {
+        table,
+        lambda,
+        rekey: {
+          authorizerFunctionArn: authorizer.functionArn,
+          registerRoutesFunctionArn: registerRoutes.functionArn,
+        },
+        monitoring,
+        logs,
+        revocation: REVOCATION,
+      });
+    }
     monitoring.makeDashboard();
 
     if (settings.manageApiGatewayAccount) apiGatewayAccount(this, api);
@@ -266,7 +293,11 @@ export class RekeyStack extends Stack {
 }
 
 /** What the role of each operation may do with the table, and no more; docs/storage.md says why. */
-function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
+function operationNeeds(
+  table: Table,
+  bus: EventBus,
+  { consumerAccounts, sweepIntervalMinutes }: RekeySettings,
+): Record<string, Needs> {
   const read = itemAccess(table, ['GetItem'], ['key_*']);
   // Only what it names: whoever takes over the function that renames keys cannot replace a secret.
   const change = (attributes?: string[]) => itemAccess(table, ['UpdateItem'], ['key_*'], attributes);
@@ -289,7 +320,11 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
     settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
     access: [mint, change(), catalog, record],
   };
-  const revocation: Needs = { settings: ['retention'], access: [read, change(REVOCATION), record] };
+  const flush = flushAccess(table, consumerAccounts);
+  const revocation: Needs = {
+    settings: ['retention'],
+    access: [read, change(REVOCATION), record, ...flush],
+  };
   return {
     'create-key': {
       settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
@@ -300,7 +335,7 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
     'get-self': { settings: [], access: [read] },
     'update-key': {
       settings: ['lifetimes', 'retention', 'schedule'],
-      access: [read, change(CHANGE), catalog, record],
+      access: [read, change(CHANGE), catalog, record, ...flush],
     },
     'rotate-key': rotation,
     'cancel-rotation': {
@@ -318,6 +353,7 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
         indexAccess(table, BY_LINEAGE, LISTED),
         itemAccess(table, ['PutItem', 'DeleteItem'], ['compromise_*']),
         record,
+        ...flush,
       ],
     },
     'revoke-self': revocation,
@@ -340,6 +376,15 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
       access: [catalog, indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'), signCursors],
     },
     'list-event-types': { settings: [], access: [] },
+    'get-status': {
+      settings: [],
+      access: [
+        itemAccess(table, ['GetItem'], ['heartbeats']),
+        itemAccess(table, ['Query'], ['canary_samples']),
+        indexAccess(table, BY_DUE),
+      ],
+      environment: { REKEY_SWEEP_INTERVAL_MINUTES: String(sweepIntervalMinutes) },
+    },
     'replay-events': {
       settings: ['bus'],
       access: [

@@ -26,6 +26,8 @@ const nameOf = (resource: unknown, resources: Resources): string => {
   if (type === 'AWS::SQS::Queue') return `queue ${arn?.replace(/[0-9A-F]{8}$/, '')}`;
   const ref = /^\{"Ref":"([^"]+)"\}$/.exec(text)?.[1];
   if (ref && resources[ref]?.Type === 'AWS::SecretsManager::Secret') return 'the root secret';
+  const cache = /::\/(restapis|apis)\/\*\/stages\/\*\/cache\/authorizers"\]\]\}$/.exec(text)?.[1];
+  if (cache) return `the caches of ${cache === 'apis' ? 'HTTP' : 'REST'} APIs`;
   if (type === 'AWS::Lambda::Function') return `function ${arn?.replace(/[0-9A-F]{8}$/, '')}`;
   if (type === 'AWS::Logs::LogGroup') return `log ${arn?.replace(/Logs[0-9A-F]{8}$/, '')}`;
   return text;
@@ -113,12 +115,18 @@ const listing = `seeing ${Object.keys(ListedKey.shape).join(' ')}`;
 const use = naming('digest told_at last_used_at last_used_ip last_used_route');
 const due = 'due_shard next_action_at';
 const recording = 'PutItem on table of events_* within TransactWriteItems';
+const flushing = [
+  'Query on table of stages',
+  'GetItem+UpdateItem on table of flushes',
+  'apigateway:DELETE on the caches of HTTP APIs+the caches of REST APIs',
+];
+const beating = 'PutItem on table of heartbeats';
 const endpoint = 'GetItem on table of whe_*';
 const counting = 'UpdateItem on table of webhooks_*';
 const rootSecret = 'secretsmanager:GetSecretValue on the root secret';
 const sending = 'sqs:SendMessage on queue WebhooksDeliveriesQueue+queue WebhooksSlowDeliveriesQueue';
 const receiving = (queue: string) =>
-  `sqs:ChangeMessageVisibility+sqs:DeleteMessage+sqs:GetQueueAttributes+sqs:GetQueueUrl+sqs:ReceiveMessage on queue Webhooks${queue}`;
+  `sqs:ChangeMessageVisibility+sqs:DeleteMessage+sqs:GetQueueAttributes+sqs:GetQueueUrl+sqs:ReceiveMessage on queue ${queue}`;
 const delivering = [
   'GetItem on table of whe_* deliveries_* events_*',
   'UpdateItem on table of whe_* deliveries_*',
@@ -170,6 +178,7 @@ const access: Record<string, string[]> = {
     naming(`${due} swept_until expires_at metadata name notify_days_before on_reuse scopes`),
     catalog,
     recording,
+    ...flushing,
   ],
   RotateKey: [
     'GetItem+PutItem on table of idempotency_* key_*',
@@ -184,13 +193,14 @@ const access: Record<string, string[]> = {
     ),
     recording,
   ],
-  RevokeKey: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
+  RevokeKey: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording, ...flushing],
   CompromiseKey: [
     'GetItem+PutItem on table of idempotency_* key_*',
     naming(`${due} revoked_reason digest hint`),
     `Query on table/index/by_lineage ${listing}`,
     'DeleteItem+PutItem on table of compromise_*',
     recording,
+    ...flushing,
   ],
   ReportLeaks: ['sqs:SendMessage on queue LeaksReportsQueue'],
   ReportGithubLeaks: ['GetItem on table of key_*', 'sqs:SendMessage on queue LeaksReportsQueue'],
@@ -215,18 +225,32 @@ const access: Record<string, string[]> = {
     catalog,
     recording,
   ],
-  RevokeSelf: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
+  RevokeSelf: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording, ...flushing],
   ListLineage: ['GetItem on table of key_*', `Query on table/index/by_lineage ${listing}`, cursors],
   SweepKeys: [
     'Query on table/index/by_due',
     'GetItem on table of key_*',
     naming(`${due} swept_until`),
     recording,
+    beating,
     'events:PutEvents on bus of rekey.system sweep.unfinished',
   ],
   ListKeyEvents: ['GetItem on table of key_*', 'Query on table of events_*', cursors],
   ListEvents: ['Query on table/index/events_by_owner', cursors],
   ListEventTypes: [],
+  GetStatus: [
+    'GetItem on table of heartbeats',
+    'Query on table of canary_samples',
+    'Query on table/index/by_due',
+  ],
+  RunCanary: [
+    'GetItem+PutItem on table of key_*',
+    naming(`${due} revoked_reason`),
+    recording,
+    'PutItem on table of canary_samples',
+    ...flushing,
+  ],
+  AnswerCanary: [],
   ReplayEvents: ['Query on table/index/events_by_day', cursors, recording, 'events:PutEvents on bus'],
   VerifyKey: ['GetItem on table of key_*', use, recording],
   PublishEvents: [
@@ -250,13 +274,15 @@ const access: Record<string, string[]> = {
     'Query on table/index/webhooks_by_owner',
     'PutItem on table of deliveries_*',
     sending,
-    receiving('EventsQueue'),
+    receiving('WebhooksEventsQueue'),
   ],
-  DeliverWebhook: [...delivering, receiving('DeliveriesQueue')],
-  DeliverSlowWebhook: [...delivering, receiving('SlowDeliveriesQueue')],
+  FlushCaches: [...flushing, beating, receiving('FlushingFirstQueue+queue FlushingSecondQueue')],
+  DeliverWebhook: [...delivering, receiving('WebhooksDeliveriesQueue')],
+  DeliverSlowWebhook: [...delivering, receiving('WebhooksSlowDeliveriesQueue')],
   RequeueDeliveries: [
     'Query on table/index/by_due',
     'UpdateItem on table of deliveries_* naming pk sk next_action_at',
+    beating,
     sending,
   ],
 };
@@ -391,7 +417,7 @@ describe('the roles', () => {
     const resources = resourcesOf(templates.rekey);
     expect(Object.keys(statementsByFunction(resources)).toSorted()).toEqual(Object.keys(access).toSorted());
     expect(ofType(resources, 'AWS::IAM::Role')).toHaveLength(Object.keys(access).length);
-    expect(Object.keys(access)).toHaveLength(operations.length + 13);
+    expect(Object.keys(access)).toHaveLength(operations.length + 16);
   });
 
   it('of the Orders example may write logs and traces, and know nothing of the table', () => {

@@ -146,6 +146,12 @@ describe('the successor', () => {
       notify_days_before: null,
       swept_until: null,
       version: NOW,
+      on_reuse: 'tell',
+      honey: false,
+      replaces_key_id: null,
+      last_used_at: null,
+      last_used_ip: null,
+      last_used_route: null,
       ttl: (NOW + 120 * DAY) / 1000,
     });
     const minted = { id: NEXT, digest: 'b'.repeat(64), hint: 'abcd', created_by: ID };

@@ -23,7 +23,7 @@ export async function getItemFor(key: string): Promise<object> {
     sent = input;
     return {};
   };
-  await createKeyReader({ table: TABLE, call, eventRetentionDays: 400 }).getKey(
+  await createKeyReader({ table: TABLE, call, eventRetentionDays: 400, retentionDays: 90 }).getKey(
     String(parseKey(key, 'rk')?.id),
   );
   return sent;

@@ -1,6 +1,13 @@
 import { authorize } from '../lib/authorizer.ts';
 import { createDynamoDbCall } from '../lib/dynamodb-http.ts';
-import { eventRetentionDays, keyPrefix, logSampleRate, serviceName, tableName } from '../lib/environment.ts';
+import {
+  eventRetentionDays,
+  keyPrefix,
+  logSampleRate,
+  retentionDays,
+  serviceName,
+  tableName,
+} from '../lib/environment.ts';
 import { createKeyReader } from '../lib/key-reader.ts';
 import { createRouteReader } from '../lib/route-reader.ts';
 import type { AuthorizerEvent } from '../lib/route-request.ts';
@@ -10,7 +17,12 @@ const table = tableName();
 const sampleRate = logSampleRate();
 
 const dependencies = {
-  reader: createKeyReader({ table, call, eventRetentionDays: eventRetentionDays() }),
+  reader: createKeyReader({
+    table,
+    call,
+    eventRetentionDays: eventRetentionDays(),
+    retentionDays: retentionDays(),
+  }),
   readRoutes: createRouteReader({ table, call }),
   now: Date.now,
   prefix: keyPrefix(),

@@ -39,7 +39,7 @@ export interface RekeyStackProps extends StackProps {
 }
 
 /** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
-type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule' | 'sampling' | 'bus';
+type Setting = 'prefix' | 'lifetimes' | 'lines' | 'retention' | 'schedule' | 'sampling' | 'bus';
 
 /** What a function needs. */
 export interface Needs {
@@ -66,20 +66,37 @@ const KEY_STATE = [
   ...['event', 'event_type', 'event_owner_id', 'event_day', 'ttl'],
 ];
 /** What the writes of a key name, by what they do. */
-const FIRST_USE = [...KEY_STATE, 'digest'];
+
 const NEW_SECRET = [...KEY_STATE, 'digest', 'hint'];
 /** Where a key stands in the index by_due. */
 const DUE = ['due_shard', 'next_action_at'];
+/** Of a pending key also what begins the grace of its parent. */
+const FIRST_USE = [
+  ...[...KEY_STATE, ...DUE, 'swept_until', 'digest', 'pending_until', 'pending_grace_hours'],
+  ...['expires_at', 'rotated_at', 'successor_key_id'],
+];
 const CHANGE = [
   ...[...KEY_STATE, ...DUE, 'swept_until'],
-  ...['expires_at', 'metadata', 'name', 'notify_days_before', 'scopes'],
+  ...['expires_at', 'metadata', 'name', 'notify_days_before', 'scopes', 'grace_starts'],
 ];
 const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
 const CANCELLATION = [
-  ...[...KEY_STATE, ...DUE, 'swept_until', 'expires_at', 'revoked_reason'],
+  ...[
+    ...KEY_STATE,
+    ...DUE,
+    'swept_until',
+    'expires_at',
+    'revoked_reason',
+    'pending_until',
+    'pending_grace_hours',
+  ],
   ...['before_rotation', 'next_generation', 'rotated_at', 'successor_key_id'],
 ];
-const SWEEP = [...KEY_STATE, ...DUE, 'swept_until'];
+/** A pending key that is dropped frees its parent. */
+const SWEEP = [
+  ...[...KEY_STATE, ...DUE, 'swept_until', 'revoked_reason', 'pending_until', 'pending_grace_hours'],
+  ...['successor_key_id', 'next_generation'],
+];
 
 /**
  * Four calls to the table, of which each gives up after 6 s (lib/table-client.ts): a function then still answers 503
@@ -118,6 +135,11 @@ export class RekeyStack extends Stack {
         REKEY_MAX_LIFETIME_DAYS: String(settings.maxLifetimeDays),
         REKEY_ALLOW_NEVER_EXPIRING: String(settings.allowNeverExpiring),
       },
+      lines: {
+        REKEY_GRACE_STARTS: settings.graceStarts,
+        REKEY_PENDING_DAYS: String(settings.pendingDays),
+        REKEY_MOST_VALID_KEYS: String(settings.mostValidKeys),
+      },
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
       schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(',') },
       bus: { REKEY_EVENT_BUS_NAME: bus.eventBusName },
@@ -146,7 +168,7 @@ export class RekeyStack extends Stack {
       'authorizer',
       'Decides whether an API key may call a route',
       {
-        settings: ['prefix', 'sampling'],
+        settings: ['prefix', 'retention', 'sampling'],
         access: [
           itemAccess(table, ['GetItem'], ['key_*', 'routes_*']),
           itemAccess(table, ['UpdateItem'], ['key_*'], FIRST_USE),
@@ -177,7 +199,7 @@ export class RekeyStack extends Stack {
       'sweep-keys',
       'Sends the notices of keys that end soon, and records the end of those that have ended',
       {
-        settings: ['schedule'],
+        settings: ['retention', 'schedule'],
         access: [
           indexAccess(table, BY_DUE),
           itemAccess(table, ['GetItem'], ['key_*']),
@@ -242,7 +264,7 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
   // Not by attributes: its transaction puts a whole key.
   const rotation: Needs = {
-    settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
+    settings: ['prefix', 'lifetimes', 'lines', 'retention', 'schedule'],
     access: [mint, change(), record],
   };
   const revocation: Needs = { settings: ['retention'], access: [read, change(REVOCATION), record] };
@@ -268,7 +290,7 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
     'revoke-self': revocation,
     'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE), signCursors] },
     'verify-key': {
-      settings: ['prefix'],
+      settings: ['prefix', 'retention'],
       access: [read, change(FIRST_USE), record],
     },
     'list-key-events': {

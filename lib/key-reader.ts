@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { ApiKeyRecord } from './api-key.schema.ts';
+import { isValid } from './api-key.ts';
 import type { DynamoDbCall } from './dynamodb-http.ts';
 import { DynamoDbFailure } from './dynamodb-http.ts';
+import type { Event } from './event.schema.ts';
 import { keyEvent, newEventId, type Origin } from './event.ts';
 import { eventItem } from './event-item.ts';
+import { decideFirstUse, GRACE_STARTED } from './first-use.ts';
 import { isGrant } from './scope.ts';
 
 /** What of a key a decision needs. Names and metadata stay in the table. */
@@ -17,6 +20,7 @@ const FACTS = [
   'rotated_at',
   'revoked_at',
   'first_used_at',
+  'pending_until',
   'digest',
 ] as const;
 
@@ -98,6 +102,8 @@ const factsOf = (item: Item, id: string): KeyFacts => {
     rotated_at: instantOrNull(item, 'rotated_at'),
     revoked_at: instantOrNull(item, 'revoked_at'),
     first_used_at: instantOrNull(item, 'first_used_at'),
+    // Keys of earlier versions do not have it.
+    pending_until: item['pending_until'] === undefined ? null : instantOrNull(item, 'pending_until'),
     digest: textOf(item, 'digest', DIGEST),
   };
 };
@@ -118,15 +124,48 @@ const plain = (attribute: unknown): unknown => {
 const plainOf = (item: Item): Record<string, unknown> =>
   Object.fromEntries(Object.entries(item).map(([name, attribute]) => [name, plain(attribute)]));
 
-const attributesOf = (values: Record<string, string | number>) =>
+const attributesOf = (values: Record<string, string | number | null | undefined>) =>
   Object.fromEntries(
-    Object.entries(values).map(([name, value]) => [
-      name,
-      typeof value === 'number' ? { N: String(value) } : { S: value },
-    ]),
+    Object.entries(values)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [
+        name,
+        value === null ? { NULL: true } : typeof value === 'number' ? { N: String(value) } : { S: value },
+      ]),
   );
 
-const FIRST_USE_NAMES = ['pk', 'version', 'digest', 'revoked_at', 'first_used_at'];
+/** What the conditions of this file's writes name. */
+const CONDITION_NAMES = ['pk', 'version', 'revoked_at', 'first_used_at'];
+
+/** A text that an attribute must have. */
+type Demand = { digest: string } | { successor_key_id: string };
+
+/** The update of a key that is still as it was read: its event shows all of it. */
+const updateOf = (record: ApiKeyRecord, changes: Partial<ApiKeyRecord>, demand: Demand) => {
+  const [[demanded, value] = []] = Object.entries(demand);
+  const written = Object.entries(changes);
+  const set = written.filter(([, value]) => value !== undefined).map(([name]) => `#${name} = :new_${name}`);
+  const removed = written.filter(([, value]) => value === undefined).map(([name]) => `#${name}`);
+  return {
+    UpdateExpression: `SET ${set.join(', ')}${removed.length > 0 ? ` REMOVE ${removed.join(', ')}` : ''}`,
+    ConditionExpression: `attribute_exists(#pk) AND #version = :version AND #${demanded} = :demanded AND attribute_type(#revoked_at, :null) AND ${
+      record.first_used_at === null
+        ? 'attribute_type(#first_used_at, :null)'
+        : 'attribute_exists(#first_used_at)'
+    }`,
+    ExpressionAttributeNames: Object.fromEntries(
+      [...CONDITION_NAMES, String(demanded), ...Object.keys(changes)].map((name) => [`#${name}`, name]),
+    ),
+    ExpressionAttributeValues: attributesOf({
+      ...Object.fromEntries(
+        written.map(([name, value]) => [`:new_${name}`, value as string | number | null]),
+      ),
+      ':version': record.version,
+      ':demanded': value,
+      ':null': 'NULL',
+    }),
+  };
+};
 
 export type KeyReader = ReturnType<typeof createKeyReader>;
 
@@ -134,18 +173,41 @@ export type KeyReader = ReturnType<typeof createKeyReader>;
  * Reads keys for decisions, and writes the one thing a decision writes, with its event. Strict: what does not have
  * the form of a key record is an error, not a key.
  *
- * @param eventRetentionDays how long the event is kept
+ * @param eventRetentionDays how long an event is kept
+ * @param retentionDays how long a key is kept after its end
  */
 export function createKeyReader({
   table,
   call,
   eventRetentionDays,
+  retentionDays,
 }: {
   table: string;
   call: DynamoDbCall;
   eventRetentionDays: number;
+  retentionDays: number;
 }) {
   const keyOf = (id: string) => ({ pk: { S: id }, sk: { S: 'api_key' } });
+
+  const updating = (record: ApiKeyRecord, changes: Partial<ApiKeyRecord>, demand: Demand) => ({
+    Update: { TableName: table, Key: keyOf(record.id), ...updateOf(record, changes, demand) },
+  });
+  const telling = (event: Event) => ({
+    Put: {
+      TableName: table,
+      Item: attributesOf({ ...eventItem(event, eventRetentionDays) }),
+      ConditionExpression: 'attribute_not_exists(#pk)',
+      ExpressionAttributeNames: { '#pk': 'pk' },
+    },
+  });
+
+  /** The whole of a key, which an event shows. */
+  const readWhole = async (id: string) => {
+    const item = itemOf(await call('GetItem', { TableName: table, Key: keyOf(id), ConsistentRead: true }));
+    if (!item) return undefined;
+    const facts = factsOf(item, id);
+    return { ...plainOf(item), ...facts } as ApiKeyRecord;
+  };
 
   return {
     /**
@@ -162,55 +224,37 @@ export function createKeyReader({
 
     /**
      * Notes the first use of a key, once in its life, and only of the secret that was presented: while a key is
-     * unused its secret may be replaced, so the two writes must exclude each other. The event shows the whole key,
-     * so all of it is read, and must still be so when it is written.
+     * unused its secret may be replaced, so the two writes must exclude each other. The grace of a parent that has
+     * been waiting for this begins in the same transaction. The events show the whole keys, so all of them is read,
+     * and must still be so when it is written.
      *
-     * @returns false when the key has changed since it was read, or is in use already: read it again
+     * @returns false when a key has changed since it was read, or is in use already: read it again
      * @throws DynamoDbFailure, UnexpectedItem
      */
     async markFirstUse(id: string, digest: string, origin: Origin): Promise<boolean> {
-      const item = itemOf(await call('GetItem', { TableName: table, Key: keyOf(id), ConsistentRead: true }));
-      if (!item) return false;
-      const facts = factsOf(item, id);
-      if (facts.digest !== digest || facts.revoked_at !== null || facts.first_used_at !== null) return false;
+      const record = await readWhole(id);
+      if (!record || record.digest !== digest || record.first_used_at !== null) return false;
+      if (!isValid(record, origin.now)) return false;
+      const waiting = record.pending_until === null ? null : record.parent_key_id;
+      const parent = waiting === null ? undefined : await readWhole(waiting);
 
-      const record = plainOf(item) as unknown as ApiKeyRecord;
-      const first_used_at = new Date(origin.now).toISOString();
-      const told = { id: newEventId(origin.now), before: record };
-      const event = keyEvent('api_key.first_used', { ...record, first_used_at }, origin, told);
+      const decided = decideFirstUse(record, parent, origin.now, { retention_days: retentionDays });
+      const used = keyEvent('api_key.first_used', { ...record, ...decided.used }, origin, {
+        id: newEventId(origin.now),
+        before: record,
+      });
+      const items: object[] = [updating(record, decided.used, { digest }), telling(used)];
+      if (parent && decided.parent) {
+        const ending = { ...decided.parent, version: parent.version + 1 };
+        const told = { id: newEventId(origin.now), before: parent, reason: GRACE_STARTED };
+        items.push(
+          updating(parent, ending, { successor_key_id: id }),
+          telling(keyEvent('api_key.updated', { ...parent, ...ending }, origin, told)),
+        );
+      }
       try {
-        await call('TransactWriteItems', {
-          // The call may be sent twice; with a token it is done once.
-          ClientRequestToken: randomUUID(),
-          TransactItems: [
-            {
-              Update: {
-                TableName: table,
-                Key: keyOf(id),
-                UpdateExpression: 'SET #first_used_at = :at',
-                ConditionExpression:
-                  'attribute_exists(#pk) AND #version = :version AND #digest = :digest AND attribute_type(#revoked_at, :null) AND attribute_type(#first_used_at, :null)',
-                ExpressionAttributeNames: Object.fromEntries(
-                  FIRST_USE_NAMES.map((name) => [`#${name}`, name]),
-                ),
-                ExpressionAttributeValues: attributesOf({
-                  ':at': first_used_at,
-                  ':version': record.version,
-                  ':digest': digest,
-                  ':null': 'NULL',
-                }),
-              },
-            },
-            {
-              Put: {
-                TableName: table,
-                Item: attributesOf({ ...eventItem(event, eventRetentionDays) }),
-                ConditionExpression: 'attribute_not_exists(#pk)',
-                ExpressionAttributeNames: { '#pk': 'pk' },
-              },
-            },
-          ],
-        });
+        // The call may be sent twice; with a token it is done once.
+        await call('TransactWriteItems', { ClientRequestToken: randomUUID(), TransactItems: items });
         return true;
       } catch (error) {
         // Contended: many first requests at once. One of them is writing it.

@@ -18,7 +18,8 @@ export type NewKey = Pick<
   | 'metadata'
   | 'notify_days_before'
   | 'created_by'
->;
+> &
+  Partial<Pick<ApiKeyRecord, 'grace_starts'>>;
 
 /** Where a new record comes into the index by_due is part of making it. */
 const scheduled = (record: ApiKeyRecord, settings: ScheduleSettings, now: number): ApiKeyRecord => ({
@@ -43,6 +44,7 @@ export function newKey(
     id,
   });
   const record: ApiKeyRecord = {
+    grace_starts: null,
     ...decided,
     id,
     scopes: normalizeScopes(decided.scopes),
@@ -56,6 +58,7 @@ export function newKey(
     successor_key_id: null,
     root_key_id: id,
     generation: 0,
+    pending_until: null,
     swept_until: null,
     digest,
     version: 1,

@@ -6,6 +6,7 @@ import { keyPrefix, lifetimeSettings, retentionDays, scheduleSettings } from '..
 import { oncePer } from '../idempotency.ts';
 import {
   ExpiresInDays,
+  GraceStart,
   Metadata,
   Name,
   NotifyDaysBefore,
@@ -44,6 +45,10 @@ const CreateKey = z
           'Days before its end at which `api_key.expiring` is sent, at most 5. null: those of the stack. Successors have the same.',
         example: [30, 14, 3],
       }),
+    grace_starts: GraceStart.nullable().default(null).meta({
+      description:
+        'When the grace of this key begins if it is rotated and the request does not say. null: as the stack says. Successors have the same.',
+    }),
   })
   .meta({ id: 'CreateKey' });
 
@@ -88,7 +93,7 @@ export const createKey = defineOperation({
 
     const { key, record } = await oncePer(claimOf('create-key', request), {
       first: async (claim) => {
-        const { name, owner_id, owner_access, scopes, metadata, notify_days_before } = body;
+        const { name, owner_id, owner_access, scopes, metadata, notify_days_before, grace_starts } = body;
         const expires_at = decideExpiry(body, now, lifetimeSettings());
         const made = newKey(
           {
@@ -98,6 +103,7 @@ export const createKey = defineOperation({
             scopes,
             metadata,
             notify_days_before,
+            grace_starts,
             environment,
             expires_at,
             created_by: caller.key_id,

@@ -23,6 +23,8 @@ export const exampleKey: ApiKey = {
   generation: 0,
   metadata: { ticket: 'OPS-1042' },
   notify_days_before: null,
+  grace_starts: null,
+  pending_until: null,
 };
 
 const successorId = 'key_01Rk7m3pX8uJrNcD5fGhYs';

@@ -64,7 +64,7 @@ const itemAt = async (id: string) =>
     )
   ).Item;
 
-const reader = () => createKeyReader({ table, call, eventRetentionDays: 400 });
+const reader = () => createKeyReader({ table, call, eventRetentionDays: 400, retentionDays: 90 });
 
 const ask = (text: string, method = 'GET') =>
   authorize(authorizerEvent({ method, headers: { 'x-api-key': [text] }, routesHash: HASH }), {

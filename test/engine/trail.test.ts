@@ -30,6 +30,7 @@ import {
   outcomes,
   RETENTION_DAYS,
   rotating,
+  SETTINGS,
 } from './keys.ts';
 import { unreliableNetwork } from './unreliable-network.ts';
 
@@ -118,7 +119,7 @@ describe('every change of a key', () => {
       told: { reason: 'secret_replaced', changes: [] },
     },
     markFirstUse: {
-      deed: (key, table) => markFirstUse(key, key.digest, by(now), table),
+      deed: (key, table) => markFirstUse(key, key.digest, by(now), SETTINGS, table),
       type: 'api_key.first_used',
       told: { changes: [{ field: 'first_used_at', from: null, to: instant(now) }] },
     },
@@ -130,7 +131,12 @@ describe('every change of a key', () => {
           AWS_SECRET_ACCESS_KEY: 'engine',
           AWS_ENDPOINT_URL_DYNAMODB: engine.endpoint,
         });
-        const reader = createKeyReader({ table: engine.table.tableName, call, eventRetentionDays: 400 });
+        const reader = createKeyReader({
+          table: engine.table.tableName,
+          call,
+          eventRetentionDays: 400,
+          retentionDays: 90,
+        });
         return reader.markFirstUse(key.id, key.digest, by(now));
       },
       type: 'api_key.first_used',
@@ -229,8 +235,8 @@ describe('what changes nothing', () => {
 
   it('leaves no event: a second revoke and a second first use', async () => {
     const key = await stored();
-    await markFirstUse(key, key.digest, by(now), engine.table);
-    await markFirstUse(key, key.digest, by(now), engine.table);
+    await markFirstUse(key, key.digest, by(now), SETTINGS, engine.table);
+    await markFirstUse(key, key.digest, by(now), SETTINGS, engine.table);
     await revokeKey(key, revocation, by(now), engine.table);
     await revokeKey(key, revocation, by(now + 1), engine.table);
     expect((await typesOf(key.id)).sort()).toEqual([
@@ -276,7 +282,7 @@ describe('state and trail agree', () => {
         () => revokeKey(key, revocation, by(now), engine.table),
         () => rotateKey(key, rotating(), by(now), undefined, engine.table),
         () => updateKey(key, unlessRevoked, by(now), engine.table),
-        () => markFirstUse(key, key.digest, by(now), engine.table),
+        () => markFirstUse(key, key.digest, by(now), SETTINGS, engine.table),
         () => replaceSecret(key, { digest: newDigest(), hint: 'wxyz' }, by(now), engine.table),
       ];
       const turn = round % deeds.length;

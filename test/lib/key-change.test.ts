@@ -34,6 +34,8 @@ const record: ApiKeyRecord = {
   generation: 0,
   metadata: {},
   notify_days_before: null,
+  grace_starts: null,
+  pending_until: null,
   swept_until: null,
   digest: '0'.repeat(64),
   version: 3,

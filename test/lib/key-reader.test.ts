@@ -25,7 +25,7 @@ const reader = (answer: unknown) => {
     if (answer instanceof Error) throw answer;
     return answer;
   };
-  return { ...createKeyReader({ table: 'keys', call, eventRetentionDays: 400 }), calls };
+  return { ...createKeyReader({ table: 'keys', call, eventRetentionDays: 400, retentionDays: 90 }), calls };
 };
 
 describe('reading a key', () => {
@@ -142,7 +142,7 @@ describe('noting the first use', () => {
       if (answer instanceof Error) throw answer;
       return answer;
     };
-    return { ...createKeyReader({ table: 'keys', call, eventRetentionDays: 400 }), calls };
+    return { ...createKeyReader({ table: 'keys', call, eventRetentionDays: 400, retentionDays: 90 }), calls };
   };
   const partsOf = (input: Record<string, unknown> | undefined) =>
     input?.['TransactItems'] as [

@@ -1,16 +1,23 @@
-import { CustomResource, Duration, Lazy } from 'aws-cdk-lib';
+import { CustomResource, Duration, Lazy, Stack } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 import { findClashes } from '../lib/policy-compiler.ts';
 import { type RouteScopes, routesHash, validateRoutes } from '../lib/routes.ts';
+import { flushRole } from './flush-role.ts';
 import type { RekeyReference } from './rekey-reference.ts';
 import { neededBy, type RouteAccess } from './route-access.ts';
 
 export interface DeclaredRoutesProps {
   rekey: RekeyReference;
   apiId: string;
-  isWebSocket: boolean;
-  /** Whether API Gateway keeps answers of the authorizer for these routes. */
-  isCached: boolean;
+  stage: DeclaredStage;
+}
+
+/** The stage that names the hash. Whoever revokes a key flushes what it keeps. */
+export interface DeclaredStage {
+  name: string;
+  kind: 'rest' | 'http' | 'websocket';
+  /** Seconds for which API Gateway keeps answers of the authorizer; 0: none. */
+  ttlSeconds: number;
 }
 
 /**
@@ -27,14 +34,14 @@ export class DeclaredRoutes extends Construct {
 
   constructor(scope: Construct, id: string, props: DeclaredRoutesProps) {
     super(scope, id);
-    this.#isWebSocket = props.isWebSocket;
+    this.#isWebSocket = props.stage.kind === 'websocket';
     this.hash = Lazy.string({
       produce: () => {
         if (this.#isWebSocket && !Object.hasOwn(this.#routes, '$connect'))
           throw new Error(
             `${this.node.path}: a WebSocket API needs the route $connect, without which everybody could open a connection`,
           );
-        const clashes = props.isCached ? findClashes(this.#routes) : [];
+        const clashes = props.stage.ttlSeconds > 0 ? findClashes(this.#routes) : [];
         if (clashes.length > 0)
           throw new Error(`${this.node.path}: ${clashes.map(({ message }) => message).join('\n')}`);
         return routesHash(this.#routes);
@@ -49,6 +56,7 @@ export class DeclaredRoutes extends Construct {
         Hash: this.hash,
         // One string: CDK leaves out empty lists, which are the public routes.
         Routes: Lazy.string({ produce: () => JSON.stringify(this.#routes) }),
+        Stage: this.#stageText(props),
       },
     });
   }
@@ -61,5 +69,20 @@ export class DeclaredRoutes extends Construct {
     validateRoutes(this.#isWebSocket ? { $connect: [], [route]: needed } : { [route]: needed });
     if (!this.#isWebSocket && route === '$connect') throw new Error('Route "$connect" is for WebSocket APIs');
     Object.assign(this.#routes, { [route]: needed });
+  }
+
+  /** A `StageDeclaration` of lib/stage.schema.ts. */
+  #stageText({ apiId, rekey, stage }: DeclaredRoutesProps): string {
+    const { account, region } = Stack.of(this);
+    const role = flushRole(this, apiId, rekey, stage);
+    return Stack.of(this).toJsonString({
+      api_id: apiId,
+      stage: stage.name,
+      kind: stage.kind,
+      account,
+      region,
+      cache_ttl_seconds: stage.ttlSeconds,
+      ...(role && { role_arn: role.roleArn }),
+    });
   }
 }

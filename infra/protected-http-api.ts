@@ -50,7 +50,11 @@ export class ProtectedHttpApi extends Construct {
     const api = new CfnApi(this, 'Api', { name, protocolType: 'HTTP', description: props.description });
     this.apiId = api.ref;
     this.url = `https://${this.apiId}.execute-api.${region}.${urlSuffix}`;
-    this.#protection = new Protection(this, { ...props, apiId: this.apiId });
+    this.#protection = new Protection(this, {
+      ...props,
+      apiId: this.apiId,
+      stage: { name: STAGE, kind: 'http' },
+    });
     const { routes, stageVariables, throttle, accessLogs } = this.#protection;
     this.stage = new CfnStage(this, 'Stage', {
       apiId: this.apiId,

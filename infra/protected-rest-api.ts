@@ -68,7 +68,7 @@ export class ProtectedRestApi extends Construct {
     super(scope, id);
     this.#rekey = props.rekey;
     const apiId = Lazy.string({ produce: () => this.restApiId });
-    this.#protection = new Protection(this, { ...props, apiId });
+    this.#protection = new Protection(this, { ...props, apiId, stage: { name: STAGE, kind: 'rest' } });
     const { routes, stageVariables, throttle, logs, accessLogs, ttlSeconds, cacheHeader } = this.#protection;
     const name = this.node.path.replaceAll('/', '-');
 

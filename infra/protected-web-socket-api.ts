@@ -61,7 +61,11 @@ export class ProtectedWebSocketApi extends Construct {
     });
     this.apiId = api.ref;
     this.url = `wss://${this.apiId}.execute-api.${region}.${urlSuffix}/${STAGE}`;
-    this.#protection = new Protection(this, { ...props, apiId: this.apiId, isWebSocket: true });
+    this.#protection = new Protection(this, {
+      ...props,
+      apiId: this.apiId,
+      stage: { name: STAGE, kind: 'websocket' },
+    });
     const { routes, stageVariables, throttle, accessLogs } = this.#protection;
     this.stage = new CfnStage(this, 'Stage', {
       apiId: this.apiId,

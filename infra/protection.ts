@@ -3,7 +3,7 @@ import { CfnPermission } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct, IConstruct } from 'constructs';
 import { CACHE_HEADER_VARIABLE, type CacheHeader, ROUTES_VARIABLE } from '../lib/stage-variables.ts';
-import { DeclaredRoutes } from './declared-routes.ts';
+import { DeclaredRoutes, type DeclaredStage } from './declared-routes.ts';
 import type { RekeyReference } from './rekey-reference.ts';
 
 /** What the constructs for all kinds of API take. */
@@ -62,15 +62,15 @@ export class Protection {
     api: Construct,
     {
       apiId,
-      isWebSocket,
+      stage,
       ...props
-    }: ProtectedApiProps & CachingProps & { apiId: string; isWebSocket?: boolean },
+    }: ProtectedApiProps & CachingProps & { apiId: string; stage: Omit<DeclaredStage, 'ttlSeconds'> },
   ) {
     this.#api = api;
     this.#apiId = apiId;
     this.#rekey = props.rekey;
     this.ttlSeconds = ttlSecondsOf(api, props);
-    if (isWebSocket && this.ttlSeconds > 0)
+    if (stage.kind === 'websocket' && this.ttlSeconds > 0)
       throw new Error(
         `${api.node.path}: a WebSocket API has no cacheTtl: API Gateway asks the authorizer at every $connect`,
       );
@@ -84,8 +84,7 @@ export class Protection {
     this.routes = new DeclaredRoutes(api, 'Routes', {
       rekey: props.rekey,
       apiId,
-      isWebSocket: isWebSocket ?? false,
-      isCached: this.cacheHeader !== undefined,
+      stage: { ...stage, ttlSeconds: this.ttlSeconds },
     });
   }
 

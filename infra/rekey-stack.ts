@@ -15,6 +15,7 @@ import type { EventBus } from 'aws-cdk-lib/aws-events';
 import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
+import { ListedKey } from '../lib/api-key.schema.ts';
 import { operations } from '../lib/operations/index.ts';
 import {
   BY_DUE,
@@ -81,15 +82,8 @@ const CHANGE = [
 ];
 const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
 const CANCELLATION = [
-  ...[
-    ...KEY_STATE,
-    ...DUE,
-    'swept_until',
-    'expires_at',
-    'revoked_reason',
-    'pending_until',
-    'pending_grace_hours',
-  ],
+  ...[...KEY_STATE, ...DUE, 'swept_until', 'expires_at', 'revoked_reason'],
+  ...['pending_until', 'pending_grace_hours'],
   ...['before_rotation', 'next_generation', 'rotated_at', 'successor_key_id'],
 ];
 /** A pending key that is dropped frees its parent. */
@@ -97,6 +91,8 @@ const SWEEP = [
   ...[...KEY_STATE, ...DUE, 'swept_until', 'revoked_reason', 'pending_until', 'pending_grace_hours'],
   ...['successor_key_id', 'next_generation'],
 ];
+/** What callers see of a key, and so all that a list may read. */
+const LISTED = Object.keys(ListedKey.shape);
 
 /**
  * Four calls to the table, of which each gives up after 6 s (lib/table-client.ts): a function then still answers 503
@@ -184,7 +180,13 @@ export class RekeyStack extends Stack {
     const registerRoutes = lambda(
       'register-routes',
       'Keeps the routes of an API and their scopes, for CloudFormation',
-      { settings: [], access: [itemAccess(table, ['PutItem', 'UpdateItem'], ['routes_*'])] },
+      {
+        settings: [],
+        access: [
+          itemAccess(table, ['PutItem', 'UpdateItem'], ['routes_*']),
+          itemAccess(table, ['GetItem', 'PutItem', 'Query', 'UpdateItem'], ['stages']),
+        ],
+      },
     );
     const createAdminKey = lambda(
       'create-admin-key',
@@ -273,7 +275,7 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
       settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
       access: [mint, change(NEW_SECRET), record],
     },
-    'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER), signCursors] },
+    'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER, LISTED), signCursors] },
     'get-key': { settings: [], access: [read] },
     'get-self': { settings: [], access: [read] },
     'update-key': {
@@ -288,7 +290,7 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
     'rotate-self': rotation,
     'revoke-key': revocation,
     'revoke-self': revocation,
-    'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE), signCursors] },
+    'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE, LISTED), signCursors] },
     'verify-key': {
       settings: ['prefix', 'retention'],
       access: [read, change(FIRST_USE), record],

@@ -10,7 +10,11 @@ export type ItemKind =
   | 'events_*'
   | 'whe_*'
   | 'webhooks_*'
-  | 'deliveries_*';
+  | 'deliveries_*'
+  | 'stages'
+  | 'flushes'
+  | 'heartbeats'
+  | 'canary_samples';
 
 export type ItemAction = 'GetItem' | 'PutItem' | 'UpdateItem' | 'DeleteItem' | 'Query';
 
@@ -60,10 +64,22 @@ export function eventRecording(table: ITable): PolicyStatement {
   });
 }
 
-/** Allows queries on one index, which holds public attributes only. */
-export function indexAccess(table: ITable, index: string): PolicyStatement {
+/**
+ * Allows queries on one index.
+ *
+ * @param attributes all that the query may see, where the index holds more; without `Select` it would see all of it:
+ * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
+ */
+export function indexAccess(table: ITable, index: string, attributes?: string[]): PolicyStatement {
   return new PolicyStatement({
     actions: ['dynamodb:Query'],
     resources: [`${table.tableArn}/index/${index}`],
+    ...(attributes && {
+      conditions: {
+        'ForAllValues:StringEquals': { 'dynamodb:Attributes': attributes },
+        StringEquals: { 'dynamodb:Select': 'SPECIFIC_ATTRIBUTES' },
+        Null: { 'dynamodb:Attributes': 'false' },
+      },
+    }),
   });
 }

@@ -445,6 +445,13 @@ async function dropPending(
   ]);
   return outcome instanceof ConditionFailed ? 'conflict' : { record: dropped, events: freed ? 2 : 1 };
 }
+/** What a query asks an index of keys for, and all that its role lets it see: an index holds whole records. */
+const LISTED = Object.keys(ListedKey.shape);
+const asListed = {
+  Select: 'SPECIFIC_ATTRIBUTES',
+  ProjectionExpression: LISTED.map((field) => `#${field}`).join(', '),
+  ExpressionAttributeNames: names(...LISTED),
+} as const;
 
 /**
  * Keys of an owner, newest first, from an index: good for lists, never for validity. A page is full if at most
@@ -471,9 +478,9 @@ export async function listByOwner(
   while (left > 0) {
     const page = await query(table, {
       IndexName: BY_OWNER,
+      ...asListed,
       KeyConditionExpression:
         last === undefined ? '#owner_id = :owner' : '#owner_id = :owner AND #id < :last',
-      ExpressionAttributeNames: names('owner_id', ...(last === undefined ? [] : ['id'])),
       ExpressionAttributeValues: { ':owner': owner_id, ...(last === undefined ? {} : { ':last': last }) },
       ScanIndexForward: false,
       Limit: Math.min(left, filter ? QUERY_PAGE : limit + 1 - keys.length),
@@ -510,8 +517,8 @@ export async function lineage(
   for (;;) {
     const page = await query(table, {
       IndexName: BY_LINEAGE,
+      ...asListed,
       KeyConditionExpression: '#root_key_id = :root AND #generation > :last',
-      ExpressionAttributeNames: names('root_key_id', 'generation'),
       ExpressionAttributeValues: { ':root': root_key_id, ':last': last },
       Limit: limit + 1 - keys.length,
     });

@@ -1,5 +1,3 @@
-import { ListedKey } from './api-key.schema.ts';
-
 /** The sort key says what kind of record an item is; the partition keys of the kinds never meet. */
 export const SORT_KEY = {
   apiKey: 'api_key',
@@ -37,23 +35,19 @@ export interface Index {
 
 const text = (name: string): Attribute => ({ name, type: 'S' });
 
-const ofKeys = (name: string, partitionKey: Attribute, sortKey: Attribute): Index => ({
-  name,
-  partitionKey,
-  sortKey,
-  projection: Object.keys(ListedKey.shape).filter(
-    (field) => field !== partitionKey.name && field !== sortKey.name,
-  ),
-});
-
 /** The table as infra declares it and the engine tests make it. docs/storage.md explains it. */
 export const tableLayout = {
   partitionKey: text('pk'),
   sortKey: text('sk'),
   ttlAttribute: 'ttl',
   indexes: [
-    ofKeys(BY_OWNER, text('owner_id'), text('id')),
-    ofKeys(BY_LINEAGE, text('root_key_id'), { name: 'generation', type: 'N' }),
+    { name: BY_OWNER, partitionKey: text('owner_id'), sortKey: text('id'), projection: 'ALL' },
+    {
+      name: BY_LINEAGE,
+      partitionKey: text('root_key_id'),
+      sortKey: { name: 'generation', type: 'N' },
+      projection: 'ALL',
+    },
     {
       name: EVENTS_BY_OWNER,
       partitionKey: text('event_owner_id'),

@@ -75,6 +75,88 @@ describe('a protected REST API', () => {
     }
   });
 
+  describe('registers its stage', () => {
+    const stageOf = (more: object) => {
+      const api = new ProtectedRestApi(stack, 'Api', { rekey: importRekey(), ...more });
+      api.addRoute('GET /', { scopes: ['orders:read'], handler });
+      const all = resources();
+      const [parts] = [only(all, 'Custom::RekeyRoutes').Properties.Stage['Fn::Join'][1]];
+      const named = parts.map((part: string | { Ref?: string; 'Fn::GetAtt'?: string[] }) =>
+        typeof part === 'string' ? part : (part.Ref ?? part['Fn::GetAtt']?.join('.')),
+      );
+      return { all, stage: JSON.parse(named.join('')) };
+    };
+
+    it('with the seconds for which answers are kept', () => {
+      const { all, stage } = stageOf({ cacheTtl: Duration.minutes(5) });
+      expect(stage).toEqual({
+        api_id: only(all, 'AWS::ApiGateway::RestApi').id,
+        stage: 'v1',
+        kind: 'rest',
+        account: 'AWS::AccountId',
+        region: 'AWS::Region',
+        cache_ttl_seconds: 300,
+      });
+      expect(ofType(all, 'AWS::IAM::Role').map(([id]) => id)).not.toContain(
+        expect.stringContaining('FlushRole'),
+      );
+    });
+
+    it('with none, where nothing is kept', () => {
+      expect(stageOf({}).stage.cache_ttl_seconds).toBe(0);
+    });
+
+    it('with a role that may flush this one cache, for the product of another account', () => {
+      const rekey = {
+        authorizerFunctionArn: 'arn:aws:lambda:eu-central-1:111111111111:function:Authorizer',
+        registerRoutesFunctionArn: 'arn:aws:lambda:eu-central-1:111111111111:function:Register',
+        ofAnotherAccount: true,
+      };
+      const { all, stage } = stageOf({ rekey, cacheTtl: Duration.minutes(5) });
+      const [[id, role] = ['', { Properties: {} as Record<string, unknown> }]] = ofType(
+        all,
+        'AWS::IAM::Role',
+      ).filter(([id]) => id.includes('FlushRole'));
+      expect(stage.role_arn).toBe(`${id}.Arn`);
+      expect(role.Properties.RoleName).toMatch(/^rekey-flush-[\w-]{1,50}$/);
+      const api = only(all, 'AWS::ApiGateway::RestApi').id;
+      expect(role.Properties.AssumeRolePolicyDocument).toMatchObject({
+        Statement: [
+          {
+            Action: 'sts:AssumeRole',
+            Principal: { AWS: { 'Fn::Join': ['', ['arn:', expect.anything(), ':iam::111111111111:root']] } },
+            Condition: { StringEquals: { 'sts:ExternalId': { 'Fn::Join': ['', ['rekey-', { Ref: api }]] } } },
+          },
+        ],
+      });
+      const policies = ofType(all, 'AWS::IAM::Policy').filter(([, { Properties }]) =>
+        Properties.Roles.some((one: { Ref: string }) => one.Ref === id),
+      );
+      expect(policies.map(([, { Properties }]) => Properties.PolicyDocument.Statement)).toEqual([
+        [
+          {
+            Effect: 'Allow',
+            Action: 'apigateway:DELETE',
+            Resource: {
+              'Fn::Join': [
+                '',
+                [
+                  'arn:',
+                  { Ref: 'AWS::Partition' },
+                  ':apigateway:',
+                  { Ref: 'AWS::Region' },
+                  '::/restapis/',
+                  { Ref: api },
+                  '/stages/v1/cache/authorizers',
+                ],
+              ],
+            },
+          },
+        ],
+      ]);
+    });
+  });
+
   describe('with cacheTtl', () => {
     const kept = (more: Partial<CachingProps> = {}) =>
       new ProtectedRestApi(stack, 'Api', { rekey: importRekey(), cacheTtl: Duration.minutes(5), ...more });

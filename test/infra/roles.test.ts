@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { ListedKey } from '../../lib/api-key.schema.ts';
 import { operations } from '../../lib/operations/index.ts';
 import { evaluatePolicies } from '../../local/iam.ts';
 import { ofType, type Resources, resourcesOf, synthesize } from './synthesize.ts';
@@ -40,7 +41,14 @@ const lineOf = (
   const attributes = Condition?.['ForAllValues:StringLike']?.['dynamodb:Attributes'] as string[] | undefined;
   const entry = Condition?.['StringEquals']?.['events:source'];
   const enclosing = Condition?.['StringEquals']?.['dynamodb:EnclosingOperation'] as string | undefined;
-  if (entry) {
+  const listed = Condition?.['ForAllValues:StringEquals']?.['dynamodb:Attributes'] as string[] | undefined;
+  if (listed) {
+    expect(Condition).toEqual({
+      'ForAllValues:StringEquals': { 'dynamodb:Attributes': listed },
+      StringEquals: { 'dynamodb:Select': 'SPECIFIC_ATTRIBUTES' },
+      Null: { 'dynamodb:Attributes': 'false' },
+    });
+  } else if (entry) {
     expect(Condition).toEqual({
       StringEquals: { 'events:source': entry, 'events:detail-type': 'sweep.unfinished' },
     });
@@ -63,6 +71,7 @@ const lineOf = (
     ...(keys ? [`of ${keys.join(' ')}`] : []),
     ...(enclosing ? [`within ${enclosing}`] : []),
     ...(attributes ? [`naming ${attributes.join(' ')}`] : []),
+    ...(listed ? [`seeing ${listed.join(' ')}`] : []),
   ].join(' ');
 };
 
@@ -92,6 +101,7 @@ const logs = (id: string) => `logs:CreateLogStream+logs:PutLogEvents on log ${id
 const cursors = 'GetItem+PutItem on table of secret_cursor';
 const naming = (attributes: string) =>
   `UpdateItem on table of key_* naming pk sk revoked_at first_used_at version event event_type event_owner_id event_day ttl ${attributes}`;
+const listing = `seeing ${Object.keys(ListedKey.shape).join(' ')}`;
 const firstUse = naming('digest');
 const due = 'due_shard next_action_at';
 const recording = 'PutItem on table of events_* within TransactWriteItems';
@@ -111,10 +121,13 @@ const delivering = [
 
 const access: Record<string, string[]> = {
   Authorizer: ['GetItem on table of key_* routes_*', firstUse, recording],
-  RegisterRoutes: ['PutItem+UpdateItem on table of routes_*'],
+  RegisterRoutes: [
+    'PutItem+UpdateItem on table of routes_*',
+    'GetItem+PutItem+Query+UpdateItem on table of stages',
+  ],
   CreateAdminKey: ['GetItem+PutItem on table of key_*', recording],
   CreateKey: ['GetItem+PutItem on table of idempotency_* key_*', naming('digest hint'), recording],
-  ListKeys: ['Query on table/index/by_owner', cursors],
+  ListKeys: [`Query on table/index/by_owner ${listing}`, cursors],
   GetKey: ['GetItem on table of key_*'],
   UpdateKey: [
     'GetItem on table of key_*',
@@ -133,7 +146,7 @@ const access: Record<string, string[]> = {
   GetSelf: ['GetItem on table of key_*'],
   RotateSelf: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
   RevokeSelf: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
-  ListLineage: ['GetItem on table of key_*', 'Query on table/index/by_lineage', cursors],
+  ListLineage: ['GetItem on table of key_*', `Query on table/index/by_lineage ${listing}`, cursors],
   SweepKeys: [
     'Query on table/index/by_due',
     'GetItem on table of key_*',
@@ -256,6 +269,42 @@ describe('the trail', () => {
       expect([name, await mayWrite(name)]).toEqual([name, true]);
     for (const name of ['GetKey', 'ListKeys', 'RegisterRoutes'])
       expect([name, await mayWrite(name)]).toEqual([name, false]);
+  });
+});
+
+describe('a list of keys', () => {
+  const TABLE = 'arn:aws:dynamodb:us-east-1:000000000000:table/Keys';
+  const roles = policiesByRole(resourcesOf(synthesize().rekey), TABLE);
+  const shown = ['id', 'owner_id', 'name', 'scopes', 'expires_at', 'revoked_at'];
+  const hidden = ['digest', 'version', 'ttl', 'swept_until', 'before_rotation'];
+  const some = { 'dynamodb:Select': 'SPECIFIC_ATTRIBUTES' };
+
+  it.each([
+    ['ListKeys', 'by_owner'],
+    ['ListLineage', 'by_lineage'],
+  ])('%s sees the public fields of %s and nothing else', async (name, index) => {
+    const role = Object.keys(roles).find((one) => one.startsWith(name))!;
+    const may = async (context: Record<string, string | string[]>) => {
+      const { allowed } = await evaluatePolicies({
+        policies: roles[role]!,
+        principal: 'arn:aws:sts::000000000000:assumed-role/r/s',
+        action: 'dynamodb:Query',
+        resource: `${TABLE}/index/${index}`,
+        context,
+      });
+      return allowed;
+    };
+    expect(await may({ ...some, 'dynamodb:Attributes': shown })).toBe(true);
+    for (const field of hidden)
+      expect([field, await may({ ...some, 'dynamodb:Attributes': [...shown, field] })]).toEqual([
+        field,
+        false,
+      ]);
+    expect(await may({ 'dynamodb:Attributes': shown, 'dynamodb:Select': 'ALL_ATTRIBUTES' })).toBe(false);
+    expect(await may({ 'dynamodb:Attributes': shown, 'dynamodb:Select': 'ALL_PROJECTED_ATTRIBUTES' })).toBe(
+      false,
+    );
+    expect(await may(some)).toBe(false);
   });
 });
 

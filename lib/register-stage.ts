@@ -1,0 +1,38 @@
+import type { CloudFormationCustomResourceEvent } from 'aws-lambda';
+import { StageDeclaration } from './stage.schema.ts';
+import { giveUpStages, putStage } from './stage-table.ts';
+import { environmentTable, type KeyTable } from './table-client.ts';
+
+/** Of the routes that the stage is registered with, and given up with: lib/route-table.ts. */
+const PHYSICAL_ID = /^routes_([a-z0-9]{1,32})\/([0-9a-f]{64})$/;
+
+/**
+ * Keeps what a `Custom::RekeyRoutes` says of its API's stage, in the property `Stage`: a `StageDeclaration` as JSON
+ * text, since CloudFormation makes text of every number. A resource of earlier versions has none.
+ *
+ * @param physicalId that of the routes
+ * @param now epoch milliseconds
+ * @throws Error for the person who deploys to read
+ */
+export async function registerStage(
+  event: CloudFormationCustomResourceEvent,
+  physicalId: string,
+  now: number,
+  table: KeyTable = environmentTable(),
+): Promise<void> {
+  const [, apiId, hash] = PHYSICAL_ID.exec(physicalId) ?? [];
+  if (apiId === undefined || hash === undefined) return;
+  if (event.RequestType === 'Delete') {
+    await giveUpStages(apiId, hash, now, table);
+    return;
+  }
+  const { Stage: text } = event.ResourceProperties;
+  if (text === undefined) return;
+  const { data, error } = StageDeclaration.safeParse(JSON.parse(String(text)));
+  if (error)
+    throw new Error(
+      `Stage is not valid: ${error.issues.map(({ path, message }) => `${path.join('.')} ${message}`).join('; ')}`,
+    );
+  if (data.api_id !== apiId) throw new Error('Stage must be of the API that RestApiId names');
+  await putStage(data, hash, now, table);
+}

@@ -32,6 +32,7 @@ export default {
   projects: [
     project('unit', ['<rootDir>/test/{lib,functions,local}/**/*.test.ts']),
     project('infra', ['<rootDir>/test/infra/**/*.test.ts']),
+    project('model', ['<rootDir>/test/model/**/*.test.ts']),
     project('engine', ['<rootDir>/test/engine/**/*.test.ts']),
     project('e2e', process.env.REKEY_LONG_TESTS ? LONG : ['<rootDir>/test/e2e/**/*.test.ts'], {
       testPathIgnorePatterns: ['/node_modules/', ...(process.env.REKEY_LONG_TESTS ? [] : LONG)],

@@ -52,6 +52,7 @@ export async function startWorld() {
       REKEY_TABLE_NAME: TABLE,
       REKEY_KEY_PREFIX: 'rk',
       REKEY_EVENT_RETENTION_DAYS: '400',
+      REKEY_RETENTION_DAYS: '90',
       REKEY_LOG_SAMPLE_RATE: '0',
       POWERTOOLS_SERVICE_NAME: 'Rekey',
     },

@@ -206,7 +206,8 @@ export function createKeyReader({
     const item = itemOf(await call('GetItem', { TableName: table, Key: keyOf(id), ConsistentRead: true }));
     if (!item) return undefined;
     const facts = factsOf(item, id);
-    return { ...plainOf(item), ...facts } as ApiKeyRecord;
+    // Keys of earlier versions do not say when their grace starts.
+    return { grace_starts: null, ...plainOf(item), ...facts } as ApiKeyRecord;
   };
 
   return {

@@ -138,13 +138,14 @@ const demandFree = (
   now: number,
 ): void => {
   const { successor_key_id } = record;
+  const status = statusOf(record, now);
+  const ended = status === 'expired' || isEndRecorded(record);
   if (successor_key_id !== null) {
-    if (!successor || successor.first_used_at !== null || successor.successor_key_id !== null)
-      throw new AlreadyRotated(successor_key_id);
+    const isOnlyOne = !successor || successor.first_used_at !== null || successor.successor_key_id !== null;
+    if (isOnlyOne || ended) throw new AlreadyRotated(successor_key_id);
     if (isValid(successor, now) && (contested || !replace)) throw new PendingSuccessor(successor_key_id);
   }
-  const status = statusOf(record, now);
-  if (status === 'expired' || isEndRecorded(record)) throw new KeyExpired();
+  if (ended) throw new KeyExpired();
   // Its parent is the key that is in use: to end it for a third one would lock its client out.
   if (status === 'pending' && ancestors[0] && isValid(ancestors[0], now))
     throw new PendingSuccessor(record.id, 'itself');
@@ -290,11 +291,12 @@ export function decideCancellation(
 ): Cancellation {
   const status = statusOf(record, now);
   if (status === 'revoked') throw new KeyRevoked();
-  // One that was rotated before cancelling was possible does not know its own end any more.
-  if (!successor || (record.rotated_at !== null && !record.before_rotation)) throw new NotRotated();
+  if (!successor) throw new NotRotated();
   if (status === 'expired' || isEndRecorded(record)) throw new KeyExpired();
   if (successor.first_used_at !== null) throw new SuccessorUsed(successor.id);
   if (successor.successor_key_id !== null) throw new AlreadyRotated(successor.successor_key_id);
+  // One that was rotated before cancelling was possible does not know its own end any more.
+  if (record.rotated_at !== null && !record.before_rotation) throw new NotRotated();
 
   const { expires_at } = record.before_rotation ?? record;
   return {

@@ -102,7 +102,7 @@ describe('an Idempotency-Key', () => {
     await createKey(key, by(), undefined, engine.table);
     await rotateKey(key, rotating(), by(), undefined, engine.table);
     const claim = aClaim({ operation: 'rotate-key' });
-    await expect(rotate(claim, key.id)).rejects.toMatchObject({ code: 'already_rotated' });
+    await expect(rotate(claim, key.id)).rejects.toMatchObject({ code: 'pending_successor' });
     expect(await findIdempotency(claim, engine.table)).toBeUndefined();
   });
 

@@ -83,6 +83,7 @@ describe('the key reader on a real table', () => {
     expect(await reader().getKey(id)).toEqual({
       id,
       owner_id: record.owner_id,
+      pending_until: null,
       owner_access: record.owner_access,
       environment: record.environment,
       scopes: record.scopes,

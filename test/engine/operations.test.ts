@@ -345,7 +345,7 @@ describe('rotate-key', () => {
     const successor_key_id = (await rotate(api_key.id)).body.api_key.id;
     expect(await rotate(api_key.id)).toMatchObject({
       status: 409,
-      body: { ...type('already_rotated'), successor_key_id },
+      body: { ...type('pending_successor'), successor_key_id },
     });
     await call(revokeKey, { id: successor_key_id });
     expect(await rotate(successor_key_id)).toMatchObject({ status: 409, body: type('key_revoked') });

@@ -102,8 +102,10 @@ const cursors = 'GetItem+PutItem on table of secret_cursor';
 const naming = (attributes: string) =>
   `UpdateItem on table of key_* naming pk sk revoked_at first_used_at version event event_type event_owner_id event_day ttl ${attributes}`;
 const listing = `seeing ${Object.keys(ListedKey.shape).join(' ')}`;
-const firstUse = naming('digest');
 const due = 'due_shard next_action_at';
+const firstUse = naming(
+  `${due} swept_until digest pending_until pending_grace_hours expires_at rotated_at successor_key_id`,
+);
 const recording = 'PutItem on table of events_* within TransactWriteItems';
 const endpoint = 'GetItem on table of whe_*';
 const counting = 'UpdateItem on table of webhooks_*';
@@ -131,14 +133,14 @@ const access: Record<string, string[]> = {
   GetKey: ['GetItem on table of key_*'],
   UpdateKey: [
     'GetItem on table of key_*',
-    naming(`${due} swept_until expires_at metadata name notify_days_before scopes`),
+    naming(`${due} swept_until expires_at metadata name notify_days_before scopes grace_starts`),
     recording,
   ],
   RotateKey: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
   CancelRotation: [
     'GetItem on table of key_*',
     naming(
-      `${due} swept_until expires_at revoked_reason before_rotation next_generation rotated_at successor_key_id`,
+      `${due} swept_until expires_at revoked_reason pending_until pending_grace_hours before_rotation next_generation rotated_at successor_key_id`,
     ),
     recording,
   ],
@@ -150,7 +152,9 @@ const access: Record<string, string[]> = {
   SweepKeys: [
     'Query on table/index/by_due',
     'GetItem on table of key_*',
-    naming(`${due} swept_until`),
+    naming(
+      `${due} swept_until revoked_reason pending_until pending_grace_hours successor_key_id next_generation`,
+    ),
     recording,
     'events:PutEvents on bus of rekey.system sweep.unfinished',
   ],

@@ -1,6 +1,7 @@
 import { App, DefaultStackSynthesizer, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { CatalogStack } from '../examples/catalog-cached/catalog-stack.ts';
+import { InvoicesStack } from '../examples/invoices-openapi/invoices-stack.ts';
 import { NotificationsStack } from '../examples/notifications-websocket/notifications-stack.ts';
 import { OrdersStack } from '../examples/orders/orders-stack.ts';
 import { ShipmentsStack } from '../examples/shipments-http/shipments-stack.ts';
@@ -44,4 +45,11 @@ const catalog = new CatalogStack(app, 'Catalog', {
   rekey: importRekey(rekey.stackName),
   mode: settings.mode,
 });
-for (const example of [orders, shipments, notifications, catalog]) example.addStackDependency(rekey);
+const invoices = new InvoicesStack(app, 'Invoices', {
+  description: 'The Invoices example: an API of a product team that is made from its OpenAPI document',
+  synthesizer: synthesizer(),
+  rekey: importRekey(rekey.stackName),
+  mode: settings.mode,
+});
+for (const example of [orders, shipments, notifications, catalog, invoices])
+  example.addStackDependency(rekey);

@@ -63,8 +63,12 @@ export class DeclaredRoutes extends Construct {
 
   /** @throws Error naming the route, when it is declared twice, says nobody or too much, or is not well formed */
   add(route: string, access: RouteAccess): void {
+    this.declare(route, neededBy(route, access));
+  }
+
+  /** @throws Error naming the route, when it is declared twice or is not well formed */
+  declare(route: string, needed: RouteScopes[string]): void {
     if (Object.hasOwn(this.#routes, route)) throw new Error(`Route "${route}" is declared twice`);
-    const needed = neededBy(route, access);
     // A WebSocket API is known by its $connect, which may be declared later.
     validateRoutes(this.#isWebSocket ? { $connect: [], [route]: needed } : { [route]: needed });
     if (!this.#isWebSocket && route === '$connect') throw new Error('Route "$connect" is for WebSocket APIs');

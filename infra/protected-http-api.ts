@@ -1,6 +1,5 @@
 import { Stack } from 'aws-cdk-lib';
 import { CfnApi, CfnAuthorizer, CfnIntegration, CfnRoute, CfnStage } from 'aws-cdk-lib/aws-apigatewayv2';
-import { ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import { acknowledgeOpen, type CachingProps, type ProtectedApiProps, Protection } from './protection.ts';
 import type { RouteOptions } from './route-access.ts';
@@ -86,14 +85,7 @@ export class ProtectedHttpApi extends Construct {
       integrationUri: handler.functionArn,
       payloadFormatVersion: '2.0',
     });
-    const [method, path] = route.split(' ') as [string, string];
-    handler.addPermission(`${this.node.path} ${route}`, {
-      scope: this,
-      principal: new ServicePrincipal('apigateway.amazonaws.com'),
-      sourceArn: this.#protection.arn(
-        `${STAGE}/${method === 'ANY' ? '*' : method}${path.replaceAll(/\{[^}]+\}/g, '*')}`,
-      ),
-    });
+    this.#protection.allowHandler(handler, route);
     const added = new CfnRoute(this, route, {
       apiId: this.apiId,
       routeKey: route,

@@ -1,46 +1,21 @@
-import { Duration, Lazy, Validations } from 'aws-cdk-lib';
+import { Duration, Lazy } from 'aws-cdk-lib';
 import {
-  AccessLogFormat,
   AuthorizationType,
   EndpointType,
   IdentitySource,
   LambdaIntegration,
-  LogGroupLogDestination,
-  MethodLoggingLevel,
   RequestAuthorizer,
+  ResponseType,
   RestApi,
   type Stage,
 } from 'aws-cdk-lib/aws-apigateway';
 import { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
-import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { gatewayResponses } from './gateway-responses.ts';
+import { gatewayResponses } from '../lib/gateway-responses.ts';
 import { acknowledgeOpen, type CachingProps, type ProtectedApiProps, Protection } from './protection.ts';
 import type { RekeyReference } from './rekey-reference.ts';
+import { completeRestApi, STAGE, stageOptions, urlOf } from './rest-stage.ts';
 import type { RouteOptions } from './route-access.ts';
-
-const STAGE = 'v1';
-
-/**
- * Of each request, what an operator needs, and nothing that the caller chose freely: no headers, no query string,
- * and the path as declared rather than as sent, since a key may have been put anywhere by mistake.
- */
-const ACCESS_LOG = {
-  time: '$context.requestTime',
-  request_id: '$context.requestId',
-  method: '$context.httpMethod',
-  route: '$context.resourcePath',
-  status: '$context.status',
-  source_ip: '$context.identity.sourceIp',
-  key_id: '$context.authorizer.key_id',
-  owner_id: '$context.authorizer.owner_id',
-  refused: '$context.authorizer.code',
-  error: '$context.error.responseType',
-  latency_ms: '$context.responseLatency',
-  authorizer_ms: '$context.authorizer.integrationLatency',
-  integration_ms: '$context.integration.latency',
-  trace_id: '$context.xrayTraceId',
-};
 
 /**
  * A REST API of which every route needs scopes, or is public on purpose.
@@ -69,45 +44,25 @@ export class ProtectedRestApi extends Construct {
     this.#rekey = props.rekey;
     const apiId = Lazy.string({ produce: () => this.restApiId });
     this.#protection = new Protection(this, { ...props, apiId, stage: { name: STAGE, kind: 'rest' } });
-    const { routes, stageVariables, throttle, logs, accessLogs, ttlSeconds, cacheHeader } = this.#protection;
-    const name = this.node.path.replaceAll('/', '-');
 
     this.#api = new RestApi(this, 'Api', {
-      restApiName: name,
+      restApiName: this.node.path.replaceAll('/', '-'),
       description: props.description,
       endpointTypes: [EndpointType.REGIONAL],
       cloudWatchRole: false,
-      deployOptions: {
-        stageName: STAGE,
-        variables: stageVariables,
-        tracingEnabled: true,
-        throttlingRateLimit: throttle.requestsPerSecond,
-        throttlingBurstLimit: throttle.burst,
-        accessLogDestination: new LogGroupLogDestination(accessLogs),
-        accessLogFormat: AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),
-        loggingLevel: MethodLoggingLevel.ERROR,
-        // Data traces write headers and bodies to the log, keys among them.
-        dataTraceEnabled: false,
-      },
+      deployOptions: stageOptions(this.#protection),
     });
-    // CDK's own output of the URL, under a name nobody chose.
-    this.#api.node.tryRemoveChild('Endpoint');
     this.restApiId = this.#api.restApiId;
     this.stage = this.#api.deploymentStage;
-    this.url = `https://${this.restApiId}.execute-api.${this.#api.stack.region}.${this.#api.stack.urlSuffix}/${STAGE}`;
-
-    for (const response of gatewayResponses)
-      this.#api.addGatewayResponse(response.type.responseType, response);
-
-    // A stage serves what was deployed, and its variable must not say otherwise.
-    this.#api.latestDeployment?.addToLogicalId({ ttlSeconds, cacheHeader });
-    // API Gateway makes this group by itself at the first line, and then it is kept for ever.
-    const executionLogs = new LogGroup(this, 'ExecutionLogs', {
-      logGroupName: `API-Gateway-Execution-Logs_${this.restApiId}/${STAGE}`,
-      ...logs,
-    });
-    this.stage.node.addDependency(routes.registration, executionLogs);
-    this.#acknowledge();
+    this.url = urlOf(this.#api);
+    for (const [type, { status, headers, template }] of Object.entries(gatewayResponses))
+      this.#api.addGatewayResponse(type, {
+        type: ResponseType.of(type),
+        ...(status !== undefined && { statusCode: String(status) }),
+        responseHeaders: headers,
+        templates: { 'application/json': template },
+      });
+    completeRestApi(this, this.#api, this.#protection);
   }
 
   /**
@@ -147,17 +102,5 @@ export class ProtectedRestApi extends Construct {
       resultsCacheTtl: Duration.seconds(ttlSeconds),
       identitySources: cacheHeader === undefined ? [] : [IdentitySource.header(cacheHeader)],
     });
-  }
-
-  #acknowledge(): void {
-    const reasons = {
-      'AwsSolutions-APIG2':
-        'Requests are validated in the functions, which answer problem documents with a pointer to each bad field; validators of API Gateway cannot.',
-      'AwsSolutions-APIG3':
-        'A web ACL is a matter of the account. Every route needs a key of 256 random bits, is throttled, and refuses a malformed key without reading the table.',
-      'AwsSolutions-COG4':
-        'API keys of Rekey authorize here, by a Lambda authorizer; there are no user pools.',
-    };
-    for (const [id, reason] of Object.entries(reasons)) Validations.of(this).acknowledge({ id, reason });
   }
 }

@@ -7,7 +7,6 @@ import {
   CfnRouteResponse,
   CfnStage,
 } from 'aws-cdk-lib/aws-apigatewayv2';
-import { ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import { acknowledgeOpen, type ProtectedApiProps, Protection } from './protection.ts';
@@ -113,11 +112,7 @@ export class ProtectedWebSocketApi extends Construct {
       integrationType: 'AWS_PROXY',
       integrationUri: this.#protection.invocationUri(handler.functionArn),
     });
-    handler.addPermission(`${this.node.path} ${route}`, {
-      scope: this,
-      principal: new ServicePrincipal('apigateway.amazonaws.com'),
-      sourceArn: this.#protection.arn(`${STAGE}/${route}`),
-    });
+    this.#protection.allowHandler(handler, route);
     const added = new CfnRoute(this, route, {
       apiId: this.apiId,
       routeKey: route,

@@ -1,5 +1,6 @@
 import { type Duration, RemovalPolicy, Stack, Token, Validations } from 'aws-cdk-lib';
-import { CfnPermission } from 'aws-cdk-lib/aws-lambda';
+import { ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { CfnPermission, type IFunction } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct, IConstruct } from 'constructs';
 import { CACHE_HEADER_VARIABLE, type CacheHeader, ROUTES_VARIABLE } from '../lib/stage-variables.ts';
@@ -56,6 +57,7 @@ export class Protection {
   readonly accessLogs: LogGroup;
   readonly #api: Construct;
   readonly #apiId: string;
+  readonly #stageName: string;
   readonly #rekey: RekeyReference;
 
   constructor(
@@ -68,6 +70,7 @@ export class Protection {
   ) {
     this.#api = api;
     this.#apiId = apiId;
+    this.#stageName = stage.name;
     this.#rekey = props.rekey;
     this.ttlSeconds = ttlSecondsOf(api, props);
     if (stage.kind === 'websocket' && this.ttlSeconds > 0)
@@ -110,6 +113,17 @@ export class Protection {
   arn(rest: string): string {
     const stack = Stack.of(this.#api);
     return stack.formatArn({ service: 'execute-api', resource: this.#apiId, resourceName: rest });
+  }
+
+  /** @param route `GET /orders/{id}`, or `$connect` of a WebSocket API */
+  allowHandler(handler: IFunction, route: string): void {
+    const [method = '', path] = route.split(' ');
+    const called = `${method === 'ANY' ? '*' : method}${path?.replaceAll(/\{[^}]+\}/g, '*') ?? ''}`;
+    handler.addPermission(`${this.#api.node.path} ${route}`, {
+      scope: this.#api,
+      principal: new ServicePrincipal('apigateway.amazonaws.com'),
+      sourceArn: this.arn(`${this.#stageName}/${called}`),
+    });
   }
 
   /** Lets this authorizer of the API, and no other, call the product's function. */

@@ -27,6 +27,7 @@ import {
 } from '../lib/table-layout.ts';
 import { Attachment } from './attachment.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
+import { Leaks } from './leaks.ts';
 import { Monitoring } from './monitoring.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
 import type { RekeySettings } from './settings.ts';
@@ -40,7 +41,7 @@ export interface RekeyStackProps extends StackProps {
 }
 
 /** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
-type Setting = 'prefix' | 'lifetimes' | 'lines' | 'retention' | 'schedule' | 'sampling' | 'bus';
+type Setting = 'prefix' | 'lifetimes' | 'lines' | 'retention' | 'schedule' | 'sampling' | 'misuse' | 'bus';
 
 /** What a function needs. */
 export interface Needs {
@@ -67,20 +68,19 @@ const KEY_STATE = [
   ...['event', 'event_type', 'event_owner_id', 'event_day', 'ttl'],
 ];
 /** What the writes of a key name, by what they do. */
-
 const NEW_SECRET = [...KEY_STATE, 'digest', 'hint'];
 /** Where a key stands in the index by_due. */
 const DUE = ['due_shard', 'next_action_at'];
-/** Of a pending key also what begins the grace of its parent. */
-const FIRST_USE = [
-  ...[...KEY_STATE, ...DUE, 'swept_until', 'digest', 'pending_until', 'pending_grace_hours'],
+/** The first use, and one that must not be. Of a pending key it also begins the grace of its parent. */
+const USE = [
+  ...[...KEY_STATE, ...DUE, 'swept_until', 'digest', 'told_at', 'pending_until', 'pending_grace_hours'],
   ...['expires_at', 'rotated_at', 'successor_key_id'],
 ];
 const CHANGE = [
   ...[...KEY_STATE, ...DUE, 'swept_until'],
-  ...['expires_at', 'metadata', 'name', 'notify_days_before', 'scopes', 'grace_starts'],
+  ...['expires_at', 'metadata', 'name', 'notify_days_before', 'on_reuse', 'scopes', 'grace_starts'],
 ];
-const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
+export const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
 const CANCELLATION = [
   ...[...KEY_STATE, ...DUE, 'swept_until', 'expires_at', 'revoked_reason'],
   ...['pending_until', 'pending_grace_hours'],
@@ -92,7 +92,7 @@ const SWEEP = [
   ...['successor_key_id', 'next_generation'],
 ];
 /** What callers see of a key, and so all that a list may read. */
-const LISTED = Object.keys(ListedKey.shape);
+export const LISTED = Object.keys(ListedKey.shape);
 
 /**
  * Four calls to the table, of which each gives up after 6 s (lib/table-client.ts): a function then still answers 503
@@ -138,6 +138,7 @@ export class RekeyStack extends Stack {
       },
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
       schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(',') },
+      misuse: { REKEY_LATE_USE_MINUTES: String(settings.lateUseMinutes) },
       bus: { REKEY_EVENT_BUS_NAME: bus.eventBusName },
       // Not String(): it writes a small number as 1e-6.
       sampling: { REKEY_LOG_SAMPLE_RATE: settings.logSampleRate.toFixed(6) },
@@ -164,10 +165,10 @@ export class RekeyStack extends Stack {
       'authorizer',
       'Decides whether an API key may call a route',
       {
-        settings: ['prefix', 'retention', 'sampling'],
+        settings: ['prefix', 'retention', 'sampling', 'misuse'],
         access: [
           itemAccess(table, ['GetItem'], ['key_*', 'routes_*']),
-          itemAccess(table, ['UpdateItem'], ['key_*'], FIRST_USE),
+          itemAccess(table, ['UpdateItem'], ['key_*'], USE),
           eventRecording(table),
         ],
       },
@@ -221,6 +222,7 @@ export class RekeyStack extends Stack {
       ...logs,
     });
     const webhooks = new Webhooks(this, 'Webhooks', { table, bus, lambda, monitoring, settings });
+    new Leaks(this, 'Leaks', { table, bus, lambda, monitoring });
     const needs = { ...operationNeeds(table, bus), ...webhooks.operationNeeds() };
     for (const operation of operations) {
       const own = needs[operation.name];
@@ -289,11 +291,22 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
     },
     'rotate-self': rotation,
     'revoke-key': revocation,
+    'compromise-key': {
+      settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
+      access: [
+        mint,
+        // The line, and for a repeated Idempotency-Key the secret of the key that replaces it.
+        change([...REVOCATION, 'digest', 'hint']),
+        indexAccess(table, BY_LINEAGE, LISTED),
+        itemAccess(table, ['PutItem', 'DeleteItem'], ['compromise_*']),
+        record,
+      ],
+    },
     'revoke-self': revocation,
     'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE, LISTED), signCursors] },
     'verify-key': {
-      settings: ['prefix', 'retention'],
-      access: [read, change(FIRST_USE), record],
+      settings: ['prefix', 'retention', 'misuse'],
+      access: [read, change(USE), record],
     },
     'list-key-events': {
       settings: [],
@@ -374,6 +387,7 @@ function apiAlarms(
     'malformed',
     'expired',
     'revoked',
+    'honey',
     'not_found',
     'insufficient_scope',
     'route_not_declared',

@@ -41,6 +41,11 @@ const mostValidKeys = z.preprocess(
   (value) => (typeof value === 'string' && /^\d{1,2}$/.test(value) ? Number(value) : value),
   z.int(VALID_KEYS_FORM).min(2, VALID_KEYS_FORM).max(10, VALID_KEYS_FORM),
 );
+const LATE_USE_FORM = 'must be a whole number of minutes from 0 to 10080';
+const lateUse = z.preprocess(
+  (value) => (typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : value),
+  z.int(LATE_USE_FORM).min(0, LATE_USE_FORM).max(10_080, LATE_USE_FORM),
+);
 const flag = z.preprocess(
   (value) => (value === 'true' ? true : value === 'false' ? false : value),
   z.boolean('must be true or false'),
@@ -88,6 +93,7 @@ export const RekeySettings = z
       eventRetentionDays: days.default(400),
       notifyDaysBefore: notifyDays.default([14]),
       sweepIntervalMinutes: interval.default(60),
+      lateUseMinutes: lateUse.default(60),
       logSampleRate: rate.default(0.1),
       alarmTopicArn: z
         .string('must be the ARN of an SNS topic')

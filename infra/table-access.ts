@@ -11,6 +11,7 @@ export type ItemKind =
   | 'whe_*'
   | 'webhooks_*'
   | 'deliveries_*'
+  | 'compromise_*'
   | 'stages'
   | 'flushes'
   | 'heartbeats'

@@ -3,7 +3,7 @@ import { type StatusFacts, statusOf } from './api-key.ts';
 import { sameDigest } from './key-format.ts';
 import { missingScopes, type Wanted } from './scope.ts';
 
-export type AccessCode = 'valid' | 'not_found' | 'revoked' | 'expired' | 'insufficient_scope';
+export type AccessCode = 'valid' | 'not_found' | 'revoked' | 'expired' | 'honey' | 'insufficient_scope';
 
 export interface AccessDecision {
   code: AccessCode;
@@ -15,7 +15,7 @@ const refused = (code: AccessCode): AccessDecision => ({ code, missing_scopes: [
 
 /**
  * Decides whether a presented key opens what is required. A wrong secret is `not_found`, so that somebody who
- * only knows an id learns nothing about its key.
+ * only knows an id learns nothing about its key. A honey key opens nothing, whatever its scopes say.
  *
  * @param record what the table has under the presented id
  * @param digest `digestOf` the presented text
@@ -28,7 +28,7 @@ export function decideAccess({
   now,
   required,
 }: {
-  record: (Pick<ApiKeyRecord, 'digest' | 'scopes'> & StatusFacts) | undefined;
+  record: (Pick<ApiKeyRecord, 'digest' | 'scopes' | 'honey'> & StatusFacts) | undefined;
   digest: string;
   now: number;
   required: Wanted;
@@ -37,6 +37,7 @@ export function decideAccess({
 
   const status = statusOf(record, now);
   if (status === 'revoked' || status === 'expired') return refused(status);
+  if (record.honey) return refused('honey');
 
   const missing_scopes = missingScopes(record.scopes, required);
   if (missing_scopes.length > 0) return { code: 'insufficient_scope', missing_scopes };

@@ -28,6 +28,8 @@ export const OwnerAccess = z.enum(['own', 'any']);
 export const KeyStatus = z.enum(['active', 'pending', 'rotated', 'expired', 'revoked']);
 /** When the grace of a rotated key begins: at its rotation, or with the first use of its successor. */
 export const GraceStarts = z.enum(['now', 'first_use']);
+/** What a use of the key is taken for once it has a successor and its grace is over. */
+export const OnReuse = z.enum(['tell', 'revoke_family']);
 
 /**
  * The key item as it lies in the table (`pk` = `id`, `sk` = `api_key`). The same names are used on the wire
@@ -70,6 +72,18 @@ export const ApiKeyRecord = z.object({
     ),
   /** The grace that the first use of a pending successor gives its parent. */
   pending_grace_hours: z.int().min(0).optional(),
+  on_reuse: OnReuse.default('tell').describe(
+    'what its use after it was superseded and its grace has ended does, beside api_key.reuse_detected',
+  ),
+  replaces_key_id: KeyId.nullable()
+    .default(null)
+    .describe('the compromised key that it was made for; it is of no line with that'),
+  /** A trap: it opens nothing, and its use is told. Only its owner sees that it is one. */
+  honey: z.boolean().default(false),
+  /** When its misuse was last told: what is told is bounded by it. */
+  told_at: Instant.optional(),
+  /** When somebody last reported it as leaked, and that was told. */
+  leaked_at: Instant.optional(),
   /** When the last action of the sweep on this key was due: what is later is still to be done (schedule.ts). */
   swept_until: Instant.nullable(),
   /** Partition and sort key of the index by_due; absent when nothing is ahead. */
@@ -81,7 +95,7 @@ export const ApiKeyRecord = z.object({
   next_generation: z.int().optional(),
   /** SHA-256 of the whole key text, 64 hex digits. Never leaves the table. */
   digest: z.string().regex(/^[0-9a-f]{64}$/),
-  /** Counts decided writes; every one is conditional on the version it was decided from. */
+  /** Grows with every decided write, which is conditional on the version it was decided from (version.ts). */
   version: z.int().min(1),
   /** Epoch seconds after which DynamoDB may tidy the item away; absent for a key that never ends. */
   ttl: z.int().optional(),
@@ -99,14 +113,25 @@ export const ListedKey = ApiKeyRecord.omit({
   before_rotation: true,
   pending_grace_hours: true,
   next_generation: true,
+  told_at: true,
+  leaked_at: true,
 });
 export type ListedKey = z.infer<typeof ListedKey>;
+/** What everybody who may see a key sees of it. */
+export type TellableKey = Omit<ListedKey, 'honey'>;
 
 /** What callers see, with the status derived. */
-export const ApiKey = ListedKey.extend({ status: KeyStatus }).meta({ id: 'ApiKey' });
+export const ApiKey = ListedKey.extend({
+  status: KeyStatus,
+  honey: z
+    .literal(true)
+    .optional()
+    .meta({ description: 'The key is a trap. Only its own owner is told; to everybody else it looks real.' }),
+}).meta({ id: 'ApiKey' });
 export type ApiKey = z.infer<typeof ApiKey>;
 
 export type Environment = z.infer<typeof Environment>;
 export type OwnerAccess = z.infer<typeof OwnerAccess>;
 export type GraceStarts = z.infer<typeof GraceStarts>;
+export type OnReuse = z.infer<typeof OnReuse>;
 export type KeyStatus = z.infer<typeof KeyStatus>;

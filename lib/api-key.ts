@@ -1,4 +1,4 @@
-import type { ApiKey, ApiKeyRecord, KeyStatus, ListedKey } from './api-key.schema.ts';
+import type { ApiKey, ApiKeyRecord, KeyStatus, TellableKey } from './api-key.schema.ts';
 
 const SECONDS_PER_DAY = 86_400;
 
@@ -35,9 +35,9 @@ export function endOf(record: Pick<ApiKeyRecord, 'revoked_at' | 'expires_at'>): 
 
 /**
  * What callers see of a record: named field by field, so that a field added to the table stays inside until
- * someone lets it out here.
+ * someone lets it out here. That a key is honey is not among them: `shownTo` in caller.ts.
  */
-export function publicKey(record: ListedKey, now: number): ApiKey {
+export function publicKey(record: TellableKey, now: number): ApiKey {
   return {
     id: record.id,
     owner_id: record.owner_id,
@@ -62,6 +62,8 @@ export function publicKey(record: ListedKey, now: number): ApiKey {
     notify_days_before: record.notify_days_before,
     grace_starts: record.grace_starts,
     pending_until: record.pending_until,
+    on_reuse: record.on_reuse,
+    replaces_key_id: record.replaces_key_id,
   };
 }
 

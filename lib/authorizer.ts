@@ -4,6 +4,7 @@ import { type CredentialProblem, extractKey } from './credentials.ts';
 import { requestOrigin } from './event.ts';
 import { digestOf, parseKey } from './key-format.ts';
 import type { KeyFacts, KeyReader } from './key-reader.ts';
+import { type Misuse, type MisuseSettings, misuseOf } from './misuse.ts';
 import { policyFor } from './policy.ts';
 import { compilePolicy } from './policy-compiler.ts';
 import type { RouteReader } from './route-reader.ts';
@@ -25,10 +26,14 @@ export interface AuthorizerDependencies {
   log: Log;
   /** Whether this refusal is logged. All are counted. */
   sampled: () => boolean;
+  misuseSettings: MisuseSettings;
 }
 
 /** Printable ASCII without the quote and the backslash: a gateway response's template escapes nothing. */
 const JSON_SAFE = /^[ !#-[\]-~]*$/;
+
+/** Telling of a misuse may hold up its refusal so long. It is tried once an hour for a key, or less. */
+const LONGEST_TELLING_MS = 1_000;
 
 /** How often a first use is written when the key changes at the same time. */
 const MOST_FIRST_USES = 3;
@@ -106,7 +111,11 @@ const deny = (
 /** A valid key and what it is answered, or the answer that refuses; undefined: not authenticated. */
 type Verdict =
   | { key: KeyFacts; answer: APIGatewayAuthorizerResult }
-  | { refusal: APIGatewayAuthorizerResult | undefined };
+  | {
+      refusal: APIGatewayAuthorizerResult | undefined;
+      /** Of a key that was used with its right secret, and must not be. */
+      misused?: { record: KeyFacts; misuse: Misuse } | undefined;
+    };
 
 /** Of an answer that is kept, since nobody knows yet which requests it will be for. */
 const LACKS_SCOPE = 'The API key lacks a scope that this route needs, or has ended since.';
@@ -136,7 +145,7 @@ const hasHeader = (headers: RouteRequest['headers'], name: string) =>
 /** Undefined: not authenticated. */
 const decide = async (
   request: RouteRequest,
-  { reader, readRoutes, now, prefix, service, log, sampled }: AuthorizerDependencies,
+  { reader, readRoutes, now, prefix, service, log, sampled, misuseSettings }: AuthorizerDependencies,
 ): Promise<APIGatewayAuthorizerResult | undefined> => {
   const { apiId, method, resource, requestId } = request;
   /** @param key_id of a key of the right form: nobody can write what they like into the log */
@@ -172,8 +181,9 @@ const decide = async (
 
   const judge = (record: KeyFacts | undefined): Verdict => {
     const { code, missing_scopes } = decideAccess({ record, digest, now: now(), required: required ?? [] });
-    if (!record || code === 'not_found' || code === 'revoked' || code === 'expired') {
-      return { refusal: refused(code, presented.id) };
+    if (!record || code === 'not_found' || code === 'revoked' || code === 'expired' || code === 'honey') {
+      const misuse = record && misuseOf(record, code, now(), misuseSettings);
+      return { refusal: refused(code, presented.id), misused: misuse && { record, misuse } };
     }
     const isDenied = !required || code === 'insufficient_scope';
     if (request.cacheHeader !== undefined) {
@@ -192,6 +202,29 @@ const decide = async (
     return { key: record, answer: allow(record, request) };
   };
 
+  /** What is told is told within a second or not at all: the request is refused either way. */
+  const tell = async ({ record, misuse }: { record: KeyFacts; misuse: Misuse }): Promise<void> => {
+    const where = { route: `${method} ${resource}`, api_id: apiId };
+    const origin = requestOrigin(record.id, now(), request.origin);
+    const failed = (error: unknown): void =>
+      log({
+        level: 'error',
+        event: 'misuse_not_told',
+        key_id: record.id,
+        error: String((error as Error).name),
+        request_id: requestId,
+      });
+    const telling = reader.tellMisuse(record, { misuse, where }, origin).catch(failed);
+    let timer: NodeJS.Timeout | undefined;
+    await Promise.race([
+      telling,
+      new Promise((resolve) => {
+        timer = setTimeout(resolve, LONGEST_TELLING_MS);
+      }),
+    ]);
+    clearTimeout(timer);
+  };
+
   let verdict = judge(key);
   for (let tries = 1; 'key' in verdict && verdict.key.first_used_at === null; tries++) {
     if (tries > MOST_FIRST_USES) throw new Error('the first use could not be written');
@@ -200,7 +233,9 @@ const decide = async (
     if (await reader.markFirstUse(verdict.key.id, digest, origin)) break;
     verdict = judge(await reader.getKey(verdict.key.id));
   }
-  return 'refusal' in verdict ? verdict.refusal : verdict.answer;
+  if (!('refusal' in verdict)) return verdict.answer;
+  if (verdict.misused) await tell(verdict.misused);
+  return verdict.refusal;
 };
 
 /** What makes an HTTP API answer 401. */

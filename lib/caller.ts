@@ -1,4 +1,5 @@
-import type { ApiKeyRecord } from './api-key.schema.ts';
+import type { ApiKey, ApiKeyRecord, ListedKey } from './api-key.schema.ts';
+import { publicKey } from './api-key.ts';
 import { EnvironmentForbidden, OwnerForbidden, ScopeEscalation } from './problem.ts';
 import type { Principal } from './requires-scope/principal.ts';
 import { missingScopes } from './scope.ts';
@@ -9,6 +10,17 @@ export type Caller = Principal;
 /** Whether the caller may know that this key exists: its own owner's, or any for `owner_access: any`. */
 export function maySee(caller: Caller, record: Pick<ApiKeyRecord, 'owner_id'>): boolean {
   return caller.owner_access === 'any' || caller.owner_id === record.owner_id;
+}
+
+/**
+ * What this caller sees of a key. That it is honey only its own owner is told: whoever reads everybody's lists must
+ * not learn where the traps are.
+ *
+ * @param now epoch milliseconds
+ */
+export function shownTo(caller: Caller, record: ListedKey, now: number): ApiKey {
+  const honey = record.honey && caller.owner_id === record.owner_id;
+  return { ...publicKey(record, now), ...(honey && { honey }) };
 }
 
 /**

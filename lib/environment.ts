@@ -1,5 +1,6 @@
 import type { GraceStarts } from './api-key.schema.ts';
 import type { LifetimeSettings } from './lifetime.ts';
+import type { MisuseSettings } from './misuse.ts';
 import type { LineSettings } from './rotation.ts';
 import type { ScheduleSettings } from './schedule.ts';
 
@@ -80,6 +81,14 @@ export function logSampleRate(env: Variables = process.env): number {
   return Number(
     read(env, 'REKEY_LOG_SAMPLE_RATE', /^(?:0(?:\.\d{1,6})?|1(?:\.0{1,6})?)$/, 'a number from 0 to 1'),
   );
+}
+
+/** `REKEY_LATE_USE_MINUTES`: how long after its grace the use of a key is told as late rather than as reuse. */
+export function misuseSettings(env: Variables = process.env): MisuseSettings {
+  const form = 'a whole number of minutes from 0 to 10080';
+  const late_use_minutes = Number(read(env, 'REKEY_LATE_USE_MINUTES', /^\d{1,5}$/, form));
+  if (late_use_minutes > 10_080) throw new Error(`REKEY_LATE_USE_MINUTES is not valid: it must be ${form}`);
+  return { late_use_minutes };
 }
 
 /** `REKEY_EVENT_RETENTION_DAYS`: how long an event is kept. */

@@ -7,9 +7,18 @@ export const EventId = z
   .meta({ description: 'The same wherever and however often the event is sent. Ids sort by time.' });
 
 /** The key in an event: the hint is made from the secret, so it stays out of what is sent around. */
-export const EventKey = ApiKey.omit({ hint: true }).meta({ id: 'EventKey' });
+export const EventKey = ApiKey.omit({ hint: true, honey: true }).meta({ id: 'EventKey' });
 
 const EventKeyData = z.object({ api_key: EventKey });
+
+/** Where a key was used that must not be. */
+const MisuseData = EventKeyData.extend({
+  route: z.string().nullable().meta({ description: 'The route as declared, such as `GET /orders/{id}`.' }),
+  api_id: z.string().nullable().meta({ description: 'The API in API Gateway; null: verify-key.' }),
+});
+const LateUseData = MisuseData.extend({
+  grace_ended_at: Instant.meta({ description: 'Since when the key should not have been used.' }),
+});
 
 /** What an event shows of a webhook endpoint. */
 export const EventWebhookEndpoint = z
@@ -67,6 +76,34 @@ export const eventTypes = {
   'api_key.expired': {
     description: 'A key reached its end. With the reason `rotated` it is the end of its grace period.',
     data: EventKeyData,
+  },
+  'api_key.leaked': {
+    description:
+      'Somebody who had the text of a key reported it as leaked. `action` says what became of it: `revoked`, or `reported` where the stack leaves that to people. The request is the reporter’s.',
+    data: EventKeyData.extend({
+      found_by: z.enum(['report', 'github']).meta({
+        description: '`report`: POST /leaks; `github`: secret scanning.',
+      }),
+      found_at: z
+        .array(z.string())
+        .meta({ description: 'Where it lies in public, as far as that was said; at most ten addresses.' }),
+      action: z.enum(['revoked', 'reported']),
+    }),
+  },
+  'api_key.used_late': {
+    description:
+      'A key was used shortly after its grace had ended, and refused: a client still has to change to the successor.',
+    data: LateUseData,
+  },
+  'api_key.reuse_detected': {
+    description:
+      'A key was used long after it was superseded and its grace had ended, and refused: a client missed the rotation, or somebody else has the old key. At most once an hour for each key.',
+    data: LateUseData,
+  },
+  'api_key.honey_used': {
+    description:
+      'Somebody used a key that is a trap. It opened nothing. At most six times a minute for each key.',
+    data: MisuseData,
   },
   'webhook_endpoint.created': {
     description: 'A webhook endpoint was registered.',

@@ -1,4 +1,4 @@
-import type { ListedKey } from './api-key.schema.ts';
+import type { TellableKey } from './api-key.schema.ts';
 import { publicKey } from './api-key.ts';
 import { canonicalJson } from './canonical-json.ts';
 import type { Change, Event, EventType } from './event.schema.ts';
@@ -65,7 +65,7 @@ export const newEventId = (now: number): string => newId(ID_PREFIX, now);
 export const earliestEventId = (ms: number): string => earliestId(ID_PREFIX, ms);
 
 /** What an event shows of a key: what callers see, but for the hint, which is made from the secret. */
-function shownKey(record: ListedKey, now: number) {
+function shownKey(record: TellableKey, now: number) {
   const { hint: _hint, ...shown } = publicKey(record, now);
   return shown;
 }
@@ -87,9 +87,9 @@ export function changesBetween(before: object, after: object): Change[] {
  */
 export function keyEvent(
   type: Extract<EventType, `api_key.${string}`>,
-  record: ListedKey,
+  record: TellableKey,
   origin: Origin,
-  told: { id: string; before?: ListedKey; reason?: string | null; data?: Record<string, unknown> },
+  told: { id: string; before?: TellableKey; reason?: string | null; data?: Record<string, unknown> },
 ): Event {
   const { actor, now, request_id, source_ip, user_agent } = origin;
   const api_key = shownKey(record, now);

@@ -1,6 +1,7 @@
 import type { ApiKeyRecord } from './api-key.schema.ts';
 import { isValid, ttlOf } from './api-key.ts';
 import { isEndRecorded, reschedule } from './schedule.ts';
+import { firstUseOf } from './version.ts';
 
 const MS_PER_HOUR = 3_600_000;
 /** A key in its grace has an heir, and gets no notices. */
@@ -28,7 +29,7 @@ export function decideFirstUse(
   now: number,
   { retention_days }: { retention_days: number },
 ): FirstUse {
-  const first_used_at = new Date(now).toISOString();
+  const first_used_at = firstUseOf(record, now);
   if (record.pending_until === null) return { used: { first_used_at } };
 
   const used = { first_used_at, pending_until: null, pending_grace_hours: undefined };
@@ -42,7 +43,7 @@ export function decideFirstUse(
   const graceEnd = now + (record.pending_grace_hours ?? 0) * MS_PER_HOUR;
   const ownEnd = parent.expires_at === null ? graceEnd : Date.parse(parent.expires_at);
   const expires_at = new Date(Math.min(ownEnd, graceEnd)).toISOString();
-  const ending = { rotated_at: first_used_at, expires_at };
+  const ending = { rotated_at: new Date(now).toISOString(), expires_at };
   return {
     used,
     parent: {

@@ -1,4 +1,4 @@
-import type { ApiKeyRecord, GraceStarts } from './api-key.schema.ts';
+import type { ApiKeyRecord, GraceStarts, OnReuse } from './api-key.schema.ts';
 import { statusOf, ttlOf } from './api-key.ts';
 import { type Caller, demandEnvironment, demandGrantable, demandOwner } from './caller.ts';
 import { decideNewExpiry } from './lifetime.ts';
@@ -17,6 +17,7 @@ export interface ChangeRequest {
   notify_days_before?: number[] | null | undefined;
   /** null: the stack's. */
   grace_starts?: GraceStarts | null | undefined;
+  on_reuse?: OnReuse | undefined;
 }
 
 /**
@@ -33,6 +34,7 @@ export type Change = Partial<
     | 'ttl'
     | 'notify_days_before'
     | 'grace_starts'
+    | 'on_reuse'
     | 'swept_until'
     | keyof Due
   >
@@ -66,7 +68,7 @@ export function decideChange(
   // Its successor has what this key had, and would go on with it.
   if (record.successor_key_id !== null) throw new PendingSuccessor(record.successor_key_id);
 
-  const { name, metadata, scopes, expires_at, notify_days_before, grace_starts } = request;
+  const { name, metadata, scopes, expires_at, notify_days_before, grace_starts, on_reuse } = request;
   const change: Change = {};
   if (name !== undefined) change.name = name;
   if (metadata !== undefined) change.metadata = metadata;
@@ -81,6 +83,7 @@ export function decideChange(
   }
   if (notify_days_before !== undefined) change.notify_days_before = notify_days_before;
   if (grace_starts !== undefined) change.grace_starts = grace_starts;
+  if (on_reuse !== undefined) change.on_reuse = on_reuse;
   if (expires_at !== undefined || notify_days_before !== undefined)
     Object.assign(change, reschedule(record, change, settings, now));
   return change;

@@ -3,11 +3,12 @@ import type { ApiKeyRecord } from './api-key.schema.ts';
 import { isValid } from './api-key.ts';
 import type { DynamoDbCall } from './dynamodb-http.ts';
 import { DynamoDbFailure } from './dynamodb-http.ts';
-import type { Event } from './event.schema.ts';
 import { keyEvent, newEventId, type Origin } from './event.ts';
 import { eventItem } from './event-item.ts';
 import { decideFirstUse, GRACE_STARTED } from './first-use.ts';
+import { type Misuse, misuseData } from './misuse.ts';
 import { isGrant } from './scope.ts';
+import { eventTime, nextVersion } from './version.ts';
 
 /** What of a key a decision needs. Names and metadata stay in the table. */
 const FACTS = [
@@ -22,6 +23,8 @@ const FACTS = [
   'first_used_at',
   'pending_until',
   'digest',
+  'honey',
+  'told_at',
 ] as const;
 
 export type KeyFacts = Pick<ApiKeyRecord, (typeof FACTS)[number]>;
@@ -56,7 +59,7 @@ export function itemOf(answer: unknown): Item | undefined {
 }
 
 /** One attribute in DynamoDB's JSON: exactly one type, and of that type. */
-export function attributeOf(item: Item, name: string, type: 'S' | 'L' | 'NULL'): unknown {
+export function attributeOf(item: Item, name: string, type: 'S' | 'L' | 'NULL' | 'BOOL'): unknown {
   const attribute = Object.hasOwn(item, name) ? item[name] : undefined;
   if (!isObject(attribute) || Object.keys(attribute).length !== 1 || !Object.hasOwn(attribute, type))
     throw new UnexpectedItem(`attribute ${name} is missing or not of type ${type}`);
@@ -76,6 +79,14 @@ const instantOrNull = (item: Item, name: string): string | null => {
   if (isObject(attribute) && Object.hasOwn(attribute, 'NULL') && attributeOf(item, name, 'NULL') === true)
     return null;
   return textOf(item, name, INSTANT);
+};
+
+/** Absent in records of earlier versions, which know no honey keys. */
+const honeyOf = (item: Item): boolean => {
+  if (!Object.hasOwn(item, 'honey')) return false;
+  const honey = attributeOf(item, 'honey', 'BOOL');
+  if (typeof honey !== 'boolean') throw new UnexpectedItem('attribute honey is not a boolean');
+  return honey;
 };
 
 const scopesOf = (item: Item): string[] => {
@@ -103,8 +114,10 @@ const factsOf = (item: Item, id: string): KeyFacts => {
     revoked_at: instantOrNull(item, 'revoked_at'),
     first_used_at: instantOrNull(item, 'first_used_at'),
     // Keys of earlier versions do not have it.
-    pending_until: item['pending_until'] === undefined ? null : instantOrNull(item, 'pending_until'),
+    pending_until: Object.hasOwn(item, 'pending_until') ? instantOrNull(item, 'pending_until') : null,
     digest: textOf(item, 'digest', DIGEST),
+    honey: honeyOf(item),
+    told_at: Object.hasOwn(item, 'told_at') ? textOf(item, 'told_at', INSTANT) : undefined,
   };
 };
 
@@ -113,7 +126,7 @@ const plain = (attribute: unknown): unknown => {
   const [[type, value] = [], ...more] = isObject(attribute) ? Object.entries(attribute) : [];
   if (more.length === 0) {
     if (type === 'NULL') return null;
-    if (type === 'S') return value;
+    if (type === 'S' || type === 'BOOL') return value;
     if (type === 'N') return Number(value);
     if (type === 'L' && Array.isArray(value)) return value.map(plain);
     if (type === 'M' && isObject(value)) return plainOf(value);
@@ -124,7 +137,13 @@ const plain = (attribute: unknown): unknown => {
 const plainOf = (item: Item): Record<string, unknown> =>
   Object.fromEntries(Object.entries(item).map(([name, attribute]) => [name, plain(attribute)]));
 
-const attributesOf = (values: Record<string, string | number | null | undefined>) =>
+/** What a record of an earlier version does not have. */
+const ABSENT = { grace_starts: null, pending_until: null, on_reuse: 'tell', replaces_key_id: null };
+
+type Value = string | number | null | undefined;
+
+/** What is undefined is left out. */
+const attributesOf = (values: Record<string, Value>) =>
   Object.fromEntries(
     Object.entries(values)
       .filter(([, value]) => value !== undefined)
@@ -134,34 +153,38 @@ const attributesOf = (values: Record<string, string | number | null | undefined>
       ]),
   );
 
-/** What the conditions of this file's writes name. */
-const CONDITION_NAMES = ['pk', 'version', 'revoked_at', 'first_used_at'];
+/** The whole record; `factsOf` has looked at what a decision depends on. */
+const recordOf = (item: Item) => ({ ...ABSENT, ...plainOf(item) }) as unknown as ApiKeyRecord;
 
-/** A text that an attribute must have. */
-type Demand = { digest: string } | { successor_key_id: string };
+/** What an attribute must be; undefined: not there. */
+type Demand = Partial<Record<'digest' | 'successor_key_id' | 'told_at', string | undefined>>;
 
-/** The update of a key that is still as it was read: its event shows all of it. */
-const updateOf = (record: ApiKeyRecord, changes: Partial<ApiKeyRecord>, demand: Demand) => {
-  const [[demanded, value] = []] = Object.entries(demand);
+/** The update of a key that is still as it was read, since its event shows all of it. */
+const updateOf = (record: ApiKeyRecord, changes: Record<string, Value>, demand: Demand) => {
   const written = Object.entries(changes);
+  const demanded = Object.entries(demand);
   const set = written.filter(([, value]) => value !== undefined).map(([name]) => `#${name} = :new_${name}`);
   const removed = written.filter(([, value]) => value === undefined).map(([name]) => `#${name}`);
+  const named = (prefix: string, entries: [string, Value][]) =>
+    Object.fromEntries(entries.map(([name, value]) => [`${prefix}${name}`, value]));
+  const isUnused = record.first_used_at === null;
+  const names = ['pk', 'version', 'revoked_at', ...(isUnused ? ['first_used_at'] : [])];
   return {
     UpdateExpression: `SET ${set.join(', ')}${removed.length > 0 ? ` REMOVE ${removed.join(', ')}` : ''}`,
-    ConditionExpression: `attribute_exists(#pk) AND #version = :version AND #${demanded} = :demanded AND attribute_type(#revoked_at, :null) AND ${
-      record.first_used_at === null
-        ? 'attribute_type(#first_used_at, :null)'
-        : 'attribute_exists(#first_used_at)'
-    }`,
+    ConditionExpression: [
+      'attribute_exists(#pk) AND #version = :version AND attribute_type(#revoked_at, :null)',
+      ...(isUnused ? ['attribute_type(#first_used_at, :null)'] : []),
+      ...demanded.map(([name, value]) =>
+        value === undefined ? `attribute_not_exists(#${name})` : `#${name} = :seen_${name}`,
+      ),
+    ].join(' AND '),
     ExpressionAttributeNames: Object.fromEntries(
-      [...CONDITION_NAMES, String(demanded), ...Object.keys(changes)].map((name) => [`#${name}`, name]),
+      [...names, ...Object.keys(changes), ...Object.keys(demand)].map((name) => [`#${name}`, name]),
     ),
     ExpressionAttributeValues: attributesOf({
-      ...Object.fromEntries(
-        written.map(([name, value]) => [`:new_${name}`, value as string | number | null]),
-      ),
+      ...named(':new_', written),
+      ...named(':seen_', demanded),
       ':version': record.version,
-      ':demanded': value,
       ':null': 'NULL',
     }),
   };
@@ -170,7 +193,7 @@ const updateOf = (record: ApiKeyRecord, changes: Partial<ApiKeyRecord>, demand: 
 export type KeyReader = ReturnType<typeof createKeyReader>;
 
 /**
- * Reads keys for decisions, and writes the one thing a decision writes, with its event. Strict: what does not have
+ * Reads keys for decisions, and writes the few things a decision writes, with their events. Strict: what does not have
  * the form of a key record is an error, not a key.
  *
  * @param eventRetentionDays how long an event is kept
@@ -189,25 +212,59 @@ export function createKeyReader({
 }) {
   const keyOf = (id: string) => ({ pk: { S: id }, sk: { S: 'api_key' } });
 
-  const updating = (record: ApiKeyRecord, changes: Partial<ApiKeyRecord>, demand: Demand) => ({
-    Update: { TableName: table, Key: keyOf(record.id), ...updateOf(record, changes, demand) },
-  });
-  const telling = (event: Event) => ({
-    Put: {
-      TableName: table,
-      Item: attributesOf({ ...eventItem(event, eventRetentionDays) }),
-      ConditionExpression: 'attribute_not_exists(#pk)',
-      ExpressionAttributeNames: { '#pk': 'pk' },
+  /** The parts of a transaction that change a key and record it. */
+  const changing = (
+    record: ApiKeyRecord,
+    changes: Partial<ApiKeyRecord>,
+    demand: Demand,
+    {
+      type,
+      origin,
+      ...told
+    }: Pick<Parameters<typeof keyEvent>[3], 'reason' | 'data'> & {
+      type: Parameters<typeof keyEvent>[0];
+      origin: Origin;
     },
-  });
+  ) => {
+    const after = { ...record, ...changes };
+    const now = eventTime(after, origin.now);
+    const event = keyEvent(type, after, { ...origin, now }, { id: newEventId(now), before: record, ...told });
+    return [
+      {
+        Update: {
+          TableName: table,
+          Key: keyOf(record.id),
+          ...updateOf(record, changes as Record<string, Value>, demand),
+        },
+      },
+      {
+        Put: {
+          TableName: table,
+          Item: attributesOf({ ...eventItem(event, eventRetentionDays) }),
+          ConditionExpression: 'attribute_not_exists(#pk)',
+          ExpressionAttributeNames: { '#pk': 'pk' },
+        },
+      },
+    ];
+  };
+
+  /** @returns whether it was written: a key may have changed since it was read */
+  const write = async (parts: object[]): Promise<boolean> => {
+    try {
+      // The call may be sent twice; with a token it is done once.
+      await call('TransactWriteItems', { ClientRequestToken: randomUUID(), TransactItems: parts });
+      return true;
+    } catch (error) {
+      // Contended: many of the same at once. One of them is writing it.
+      if (error instanceof DynamoDbFailure && (error.conditionFailed || error.contended)) return false;
+      throw error;
+    }
+  };
 
   /** The whole of a key, which an event shows. */
-  const readWhole = async (id: string) => {
+  const readWhole = async (id: string): Promise<ApiKeyRecord | undefined> => {
     const item = itemOf(await call('GetItem', { TableName: table, Key: keyOf(id), ConsistentRead: true }));
-    if (!item) return undefined;
-    const facts = factsOf(item, id);
-    // Keys of earlier versions do not say when their grace starts.
-    return { grace_starts: null, ...plainOf(item), ...facts } as ApiKeyRecord;
+    return item && { ...recordOf(item), ...factsOf(item, id) };
   };
 
   return {
@@ -226,8 +283,8 @@ export function createKeyReader({
     /**
      * Notes the first use of a key, once in its life, and only of the secret that was presented: while a key is
      * unused its secret may be replaced, so the two writes must exclude each other. The grace of a parent that has
-     * been waiting for this begins in the same transaction. The events show the whole keys, so all of them is read,
-     * and must still be so when it is written.
+     * been waiting for it begins in the same transaction. The events show the whole keys, so all of them is read, and
+     * must still be so when it is written.
      *
      * @returns false when a key has changed since it was read, or is in use already: read it again
      * @throws DynamoDbFailure, UnexpectedItem
@@ -240,28 +297,35 @@ export function createKeyReader({
       const parent = waiting === null ? undefined : await readWhole(waiting);
 
       const decided = decideFirstUse(record, parent, origin.now, { retention_days: retentionDays });
-      const used = keyEvent('api_key.first_used', { ...record, ...decided.used }, origin, {
-        id: newEventId(origin.now),
-        before: record,
-      });
-      const items: object[] = [updating(record, decided.used, { digest }), telling(used)];
+      const parts = changing(record, decided.used, { digest }, { type: 'api_key.first_used', origin });
       if (parent && decided.parent) {
-        const ending = { ...decided.parent, version: parent.version + 1 };
-        const told = { id: newEventId(origin.now), before: parent, reason: GRACE_STARTED };
-        items.push(
-          updating(parent, ending, { successor_key_id: id }),
-          telling(keyEvent('api_key.updated', { ...parent, ...ending }, origin, told)),
-        );
+        const ending = { ...decided.parent, version: nextVersion(parent, origin.now) };
+        const told = { type: 'api_key.updated', origin, reason: GRACE_STARTED } as const;
+        parts.push(...changing(parent, ending, { successor_key_id: id }, told));
       }
-      try {
-        // The call may be sent twice; with a token it is done once.
-        await call('TransactWriteItems', { ClientRequestToken: randomUUID(), TransactItems: items });
-        return true;
-      } catch (error) {
-        // Contended: many first requests at once. One of them is writing it.
-        if (error instanceof DynamoDbFailure && (error.conditionFailed || error.contended)) return false;
-        throw error;
-      }
+      return write(parts);
+    },
+
+    /**
+     * Tells of a use that must not be, and notes when, so that it is told only so often. Of many at the same time one
+     * tells. Everything else of the key stays as it is.
+     *
+     * @param seen as the decision read it
+     * @returns false when the key has changed since, or somebody else told
+     * @throws DynamoDbFailure, UnexpectedItem
+     */
+    async tellMisuse(
+      seen: Pick<KeyFacts, 'id' | 'digest' | 'told_at'>,
+      { misuse, where }: { misuse: Misuse; where: Parameters<typeof misuseData>[2] },
+      origin: Origin,
+    ): Promise<boolean> {
+      const { id, digest, told_at } = seen;
+      const record = await readWhole(id);
+      if (!record || record.digest !== digest || record.revoked_at !== null || record.told_at !== told_at)
+        return false;
+      const told = { type: misuse, origin, data: misuseData(misuse, record, where) };
+      const noted = { told_at: new Date(origin.now).toISOString() };
+      return write(changing(record, noted, { digest, told_at }, told));
     },
   };
 }

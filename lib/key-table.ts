@@ -6,6 +6,7 @@ import { putEvent } from './event-table.ts';
 import { decideFirstUse, GRACE_STARTED } from './first-use.ts';
 import { type Claim, claiming } from './idempotency.ts';
 import type { Change } from './key-change.ts';
+import type { Misuse } from './misuse.ts';
 import { IdempotencyKeyUsed, KeyExpired, KeyRevoked, NotFound, Unavailable } from './problem.ts';
 import {
   type Cancellation,
@@ -30,6 +31,7 @@ import {
   transact,
 } from './table-client.ts';
 import { BY_LINEAGE, BY_OWNER, SORT_KEY } from './table-layout.ts';
+import { eventTime, nextVersion } from './version.ts';
 
 /** Absent when they do not apply: a change that says undefined takes them away. Every other attribute stays. */
 const REMOVABLE: ReadonlySet<string> = new Set(['ttl', 'due_shard', 'next_action_at']);
@@ -165,9 +167,12 @@ export function rotateKey(
       const contested = held !== seen.successor_key_id;
       const line = { successor: before, contested, ancestors: await ancestorsOf(record, ancestors, table) };
       const { old, successor, superseded, ended } = decide(record, line);
-      const previous = changed(record, { ...old, successor_key_id: successor.id });
-      const dropped = before && superseded && changed(before, superseded);
-      const cut = ended.map((key) => ({ before: key.record, after: changed(key.record, key.changes) }));
+      const previous = changed(record, { ...old, successor_key_id: successor.id }, origin);
+      const dropped = before && superseded && changed(before, superseded, origin);
+      const cut = ended.map((key) => ({
+        before: key.record,
+        after: changed(key.record, key.changes, origin),
+      }));
       last = {
         successor,
         previous,
@@ -241,8 +246,8 @@ export function cancelRotation(
       const successor = id === null ? undefined : await getKey(id, table);
       const decided = decide(record, successor);
       if (!successor) throw new NotFound();
-      const after = changed(record, decided.old);
-      const dropped = decided.successor ? changed(successor, decided.successor) : successor;
+      const after = changed(record, decided.old, origin);
+      const dropped = decided.successor ? changed(successor, decided.successor, origin) : successor;
       last = { record: after, successor: dropped };
       const outcome = await transact(table, [
         updating(record, after, table, { successor_key_id: successor.id }),
@@ -284,7 +289,7 @@ export async function revokeKey(
     const regardless = tries > MOST_POLITE_REVOKES;
     // An end that is past cannot move any more, and one to come lies after this; so the ttl holds, whoever writes.
     const ttl = ttlOf({ expires_at: record.expires_at, revoked_at }, retention_days);
-    const revoked = changed(record, { revoked_at, revoked_reason: reason, ttl, ...NOTHING_DUE });
+    const revoked = changed(record, { revoked_at, revoked_reason: reason, ttl, ...NOTHING_DUE }, origin);
     const update = regardless ? revokingRegardless(revoked, table) : updating(record, revoked, table);
     const event = telling('api_key.revoked', revoked, origin, table, { before: record, reason });
     const outcome = await transact(table, [update, event], MOST_TRIES_OF_REVOKE);
@@ -357,7 +362,7 @@ export async function markFirstUse(
         const decided = decideFirstUse(record, parent, origin.now, settings);
         // The version stays: traffic disturbs no decision about the key but the one that it is unused.
         const used = present({ ...record, ...decided.used });
-        const ending = parent && decided.parent && changed(parent, decided.parent);
+        const ending = parent && decided.parent && changed(parent, decided.parent, origin);
         const outcome = await transact(table, [
           updating(record, used, table, { digest }),
           telling('api_key.first_used', used, origin, table, { before: record }),
@@ -376,6 +381,27 @@ export async function markFirstUse(
     if (error instanceof NotFound) return 'refused';
     throw error;
   }
+}
+
+/**
+ * Tells of a use that must not be, and notes when, so that it is told only so often. Of many at the same time one
+ * tells. Everything else of the key stays as it is.
+ *
+ * @param seen the record as just read with `getKey`
+ * @param data `misuseData`
+ */
+export async function tellMisuse(
+  seen: ApiKeyRecord,
+  told: { misuse: Misuse; data: Record<string, unknown> },
+  origin: Origin,
+  table: KeyTable = environmentTable(),
+): Promise<void> {
+  const after = { ...seen, told_at: new Date(origin.now).toISOString() };
+  // Whoever was first has told; and what has changed since is told with the next use.
+  await transact(table, [
+    updating(seen, after, table, { digest: seen.digest, told_at: seen.told_at ?? ABSENT }),
+    telling(told.misuse, seen, origin, table, { data: told.data }),
+  ]);
 }
 
 /**
@@ -406,10 +432,8 @@ export async function doWhatIsDue(
         if (!step) return 'nothing';
         if ('drop' in step) return dropPending(record, drop, origin, table);
         const { changes, event } = step;
-        const after = changed(record, changes);
-        // Ids of events sort by time, and what happens to a key one after the other must sort so.
-        const told =
-          event && telling(event.type, after, { ...origin, now: origin.now + events }, table, event);
+        const after = changed(record, changes, origin);
+        const told = event && telling(event.type, after, origin, table, event);
         const outcome = await transact(table, [updating(record, after, table), ...(told ? [told] : [])]);
         return outcome instanceof ConditionFailed ? 'conflict' : { record: after, events: told ? 1 : 0 };
       },
@@ -430,8 +454,8 @@ async function dropPending(
 ): Promise<{ record: ApiKeyRecord; events: number } | 'conflict'> {
   const parent = record.parent_key_id === null ? undefined : await getKey(record.parent_key_id, table);
   const decided = drop(record, parent);
-  const dropped = changed(record, decided.successor);
-  const freed = parent && decided.parent && changed(parent, decided.parent);
+  const dropped = changed(record, decided.successor, origin);
+  const freed = parent && decided.parent && changed(parent, decided.parent, origin);
   const reason = NEVER_USED;
   const outcome = await transact(table, [
     updating(record, dropped, table, { successor_key_id: null }),
@@ -551,8 +575,8 @@ async function decideAndWrite<T>(
 }
 
 /** The record with these changes, and one version on. What is undefined is taken away. */
-const changed = (record: ApiKeyRecord, changes: Partial<ApiKeyRecord>): ApiKeyRecord =>
-  present({ ...record, ...changes, version: record.version + 1 });
+const changed = (record: ApiKeyRecord, changes: Partial<ApiKeyRecord>, { now }: Origin): ApiKeyRecord =>
+  present({ ...record, ...changes, version: nextVersion(record, now) });
 
 /** What of a record a write has to set, or to take away. */
 const differing = (before: ApiKeyRecord, after: ApiKeyRecord): Record<string, unknown> =>
@@ -571,7 +595,7 @@ async function writeVersion(
   table: KeyTable,
   more: { reason?: string; condition?: Condition } = {},
 ): Promise<ApiKeyRecord | 'conflict'> {
-  const after = changed(record, changes);
+  const after = changed(record, changes, origin);
   const outcome = await transact(table, [
     updating(record, after, table, more.condition),
     telling(type, after, origin, table, { before: record, ...(more.reason && { reason: more.reason }) }),
@@ -588,8 +612,13 @@ const putting = (record: ApiKeyRecord, table: KeyTable) => ({
   },
 });
 
+/** For an attribute that must not be there. */
+const ABSENT = Symbol('absent');
+
 /** Values that attributes must have besides: a text, or null for what has not happened. */
-type Condition = Partial<Record<'digest' | 'successor_key_id', string | null>>;
+type Condition = Partial<
+  Record<'digest' | 'successor_key_id' | 'told_at' | 'leaked_at', string | null | typeof ABSENT>
+>;
 
 /** The update that makes one record of the other, if it is still as it was. */
 function updating(before: ApiKeyRecord, after: ApiKeyRecord, table: KeyTable, more: Condition = {}) {
@@ -605,7 +634,11 @@ function updating(before: ApiKeyRecord, after: ApiKeyRecord, table: KeyTable, mo
       ConditionExpression: [
         state.expression,
         ...demanded.map(([name, value]) =>
-          value === null ? `attribute_type(#${name}, :null)` : `#${name} = :seen_${name}`,
+          value === ABSENT
+            ? `attribute_not_exists(#${name})`
+            : value === null
+              ? `attribute_type(#${name}, :null)`
+              : `#${name} = :seen_${name}`,
         ),
       ].join(' AND '),
       ExpressionAttributeNames: names(...state.names, ...Object.keys(more), ...Object.keys(changes)),
@@ -613,7 +646,7 @@ function updating(before: ApiKeyRecord, after: ApiKeyRecord, table: KeyTable, mo
         ...values,
         ...state.values,
         ...Object.fromEntries(
-          demanded.flatMap(([name, value]) => (value === null ? [] : [[`:seen_${name}`, value]])),
+          demanded.flatMap(([name, value]) => (typeof value === 'string' ? [[`:seen_${name}`, value]] : [])),
         ),
       },
     },
@@ -647,7 +680,10 @@ const telling = (
   origin: Origin,
   table: KeyTable,
   told: { before?: ApiKeyRecord; reason?: string | null; data?: Record<string, unknown> } = {},
-) => putEvent(keyEvent(type, record, origin, { id: newEventId(origin.now), ...told }), table);
+) => {
+  const now = eventTime(record, origin.now);
+  return putEvent(keyEvent(type, record, { ...origin, now }, { id: newEventId(now), ...told }), table);
+};
 
 /** The last part of a transaction: it takes the Idempotency-Key, if the request came with one. */
 const taking = (claim: Claim | undefined, made: Parameters<typeof claiming>[1], table: KeyTable) =>

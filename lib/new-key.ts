@@ -19,7 +19,7 @@ export type NewKey = Pick<
   | 'notify_days_before'
   | 'created_by'
 > &
-  Partial<Pick<ApiKeyRecord, 'grace_starts'>>;
+  Partial<Pick<ApiKeyRecord, 'grace_starts' | 'on_reuse' | 'replaces_key_id' | 'honey'>>;
 
 /** Where a new record comes into the index by_due is part of making it. */
 const scheduled = (record: ApiKeyRecord, settings: ScheduleSettings, now: number): ApiKeyRecord => ({
@@ -45,6 +45,9 @@ export function newKey(
   });
   const record: ApiKeyRecord = {
     grace_starts: null,
+    on_reuse: 'tell',
+    replaces_key_id: null,
+    honey: false,
     ...decided,
     id,
     scopes: normalizeScopes(decided.scopes),
@@ -61,7 +64,7 @@ export function newKey(
     pending_until: null,
     swept_until: null,
     digest,
-    version: 1,
+    version: now,
     ttl: ttlOf({ expires_at: decided.expires_at, revoked_at: null }, settings.retention_days),
   };
   return { key, record: scheduled(record, settings, now) };

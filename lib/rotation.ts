@@ -239,8 +239,11 @@ export function decideRotation(
       grace_starts: record.grace_starts,
       pending_until: pending ? new Date(now + settings.pending_days * MS_PER_DAY).toISOString() : null,
       ...(pending && { pending_grace_hours: grace / MS_PER_HOUR }),
+      on_reuse: record.on_reuse,
+      replaces_key_id: null,
+      honey: record.honey,
       swept_until: null,
-      version: 1,
+      version: now,
       ttl: ttlOf({ expires_at, revoked_at: null }, settings.retention_days),
     },
     ...(dropped?.revoked_at === null && {

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DynamoDBClient, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb';
 import {
+  type DeleteCommand,
+  type DeleteCommandOutput,
   DynamoDBDocumentClient,
   GetCommand,
   type GetCommandOutput,
@@ -68,16 +70,18 @@ export function environmentTable(): KeyTable {
   return opened;
 }
 
-type Command = GetCommand | QueryCommand | PutCommand | UpdateCommand | TransactWriteCommand;
-type Output<C> = C extends GetCommand
-  ? GetCommandOutput
-  : C extends QueryCommand
-    ? QueryCommandOutput
-    : C extends PutCommand
-      ? PutCommandOutput
-      : C extends UpdateCommand
-        ? UpdateCommandOutput
-        : TransactWriteCommandOutput;
+type Command = DeleteCommand | GetCommand | QueryCommand | PutCommand | UpdateCommand | TransactWriteCommand;
+type Output<C> = C extends DeleteCommand
+  ? DeleteCommandOutput
+  : C extends GetCommand
+    ? GetCommandOutput
+    : C extends QueryCommand
+      ? QueryCommandOutput
+      : C extends PutCommand
+        ? PutCommandOutput
+        : C extends UpdateCommand
+          ? UpdateCommandOutput
+          : TransactWriteCommandOutput;
 
 /** What a write whose condition did not hold gives instead of its output. */
 export class ConditionFailed {

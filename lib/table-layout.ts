@@ -5,6 +5,7 @@ export const SORT_KEY = {
   secret: 'secret',
   webhookEndpoint: 'webhook_endpoint',
   webhookCount: 'webhook_count',
+  compromise: 'compromise',
 } as const;
 
 /** Keys of one owner, newest first: ids are time-ordered. */

@@ -1,5 +1,6 @@
 import { type Event, type EventType, EventWebhookEndpoint } from './event.schema.ts';
 import { changesBetween, newEventId, type Origin } from './event.ts';
+import { eventTime } from './version.ts';
 import type { WebhookEndpointRecord } from './webhook-endpoint.schema.ts';
 import { publicEndpoint } from './webhook-endpoint.ts';
 
@@ -14,10 +15,11 @@ const shown = (record: WebhookEndpointRecord) => EventWebhookEndpoint.parse(publ
 export function endpointEvent(
   type: Extract<EventType, `webhook_endpoint.${string}`>,
   record: WebhookEndpointRecord,
-  { now, ...cause }: Origin,
+  { now: asked, ...cause }: Origin,
   told: { before?: WebhookEndpointRecord; reason?: string | null } = {},
 ): Event {
   const webhook_endpoint = shown(record);
+  const now = eventTime(record, asked);
   return {
     id: newEventId(now),
     type,

@@ -15,6 +15,7 @@ import {
   transact,
 } from './table-client.ts';
 import { SORT_KEY, WEBHOOKS_BY_OWNER } from './table-layout.ts';
+import { nextVersion } from './version.ts';
 import { WebhookEndpointRecord } from './webhook-endpoint.schema.ts';
 import { ALL_OWNERS, type EndpointDecision } from './webhook-endpoint.ts';
 import { endpointEvent } from './webhook-endpoint-event.ts';
@@ -97,7 +98,7 @@ export async function updateEndpoint(
     const decision = decide(record);
     if (!decision) return record;
     const { changes, type, reason = null } = decision;
-    const after = { ...record, ...changes, version: record.version + 1 };
+    const after = { ...record, ...changes, version: nextVersion(record, origin.now) };
     const { expression, values } = changing({ ...changes, version: after.version });
     const outcome = await transact(table, [
       {
@@ -131,6 +132,7 @@ export async function deleteEndpoint(
   origin: Origin,
   table: KeyTable = environmentTable(),
 ): Promise<void> {
+  const deleted = { ...seen, version: nextVersion(seen, origin.now) };
   const outcome = await transact(table, [
     {
       Delete: {
@@ -149,7 +151,7 @@ export async function deleteEndpoint(
         ExpressionAttributeValues: { ':minus_one': -1 },
       },
     },
-    putEvent(endpointEvent('webhook_endpoint.deleted', seen, origin), table),
+    putEvent(endpointEvent('webhook_endpoint.deleted', deleted, origin), table),
   ]);
   if (outcome instanceof ConditionFailed) throw new NotFound();
 }

@@ -47,7 +47,7 @@ export const WebhookEndpointRecord = z.object({
   }),
   /** The first of the secrets that sign during the grace. */
   oldest_secret_version: z.int().min(1),
-  /** Counts decided writes; every one is conditional on the version it was decided from. */
+  /** Grows with every decided write, which is conditional on the version it was decided from (version.ts). */
   version: z.int().min(1),
 });
 export type WebhookEndpointRecord = z.infer<typeof WebhookEndpointRecord>;

@@ -36,6 +36,7 @@ const KeyRecord = z.object({
   first_used_at: Instant,
   pending_until: Instant.default(null),
   digest: z.string(),
+  honey: z.boolean().default(false),
 });
 
 const { REKEY_TABLE_NAME: TableName, REKEY_KEY_PREFIX: prefix } = Environment.parse(process.env);
@@ -67,7 +68,8 @@ export const handler = middy<unknown, APIGatewayAuthorizerResult>()
     const record = Item && KeyRecord.parse(Item);
     const required = requiredScopes(routes, event.httpMethod, event.resource) ?? [];
     const { code } = decideAccess({ record, digest: digestOf(text), now: Date.now(), required });
-    if (!record || ['not_found', 'revoked', 'expired'].includes(code)) throw new Error('Unauthorized');
+    if (!record || ['not_found', 'revoked', 'expired', 'honey'].includes(code))
+      throw new Error('Unauthorized');
     return {
       principalId: record.id,
       policyDocument: policyFor(code === 'valid' ? 'Allow' : 'Deny', event.methodArn),

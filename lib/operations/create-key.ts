@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ApiKey, Environment, OwnerAccess } from '../api-key.schema.ts';
+import { ApiKey, Environment, OnReuse, OwnerAccess } from '../api-key.schema.ts';
 import { publicKey } from '../api-key.ts';
 import { demandEnvironment, demandGrantable, demandOwner } from '../caller.ts';
 import { keyPrefix, lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
@@ -49,6 +49,14 @@ const CreateKey = z
       description:
         'When the grace of this key begins if it is rotated and the request does not say. null: as the stack says. Successors have the same.',
     }),
+    on_reuse: OnReuse.default('tell').meta({
+      description:
+        'What happens when the key is used although it was superseded and its grace has ended: `tell` sends `api_key.reuse_detected`, `revoke_family` also revokes every key of its line. Successors have the same.',
+    }),
+    honey: z.boolean().default(false).meta({
+      description:
+        'Makes a trap: it opens nothing, each use is told by `api_key.honey_used`, and only its own owner can see that it is one. Put it where only a thief would find it.',
+    }),
   })
   .meta({ id: 'CreateKey' });
 
@@ -93,7 +101,8 @@ export const createKey = defineOperation({
 
     const { key, record } = await oncePer(claimOf('create-key', request), {
       first: async (claim) => {
-        const { name, owner_id, owner_access, scopes, metadata, notify_days_before, grace_starts } = body;
+        const { name, owner_id, owner_access, scopes, metadata, notify_days_before } = body;
+        const { grace_starts, on_reuse, honey } = body;
         const expires_at = decideExpiry(body, now, lifetimeSettings());
         const made = newKey(
           {
@@ -104,6 +113,8 @@ export const createKey = defineOperation({
             metadata,
             notify_days_before,
             grace_starts,
+            on_reuse,
+            honey,
             environment,
             expires_at,
             created_by: caller.key_id,
@@ -116,6 +127,8 @@ export const createKey = defineOperation({
       },
       again: (earlier) => makeAgain(caller, earlier, origin),
     });
-    return { key: key.reveal(), api_key: publicKey(record, now) };
+    // Whoever asked for a trap may know that it is one, in this answer.
+    const trap = body.honey && { honey: true as const };
+    return { key: key.reveal(), api_key: { ...publicKey(record, now), ...trap } };
   },
 });

@@ -79,7 +79,7 @@ export const createWebhookEndpoint = defineOperation({
       secret_version: FIRST_SECRET,
       previous_secret_until: null,
       oldest_secret_version: FIRST_SECRET,
-      version: 1,
+      version: now,
     };
     await createEndpoint(record, origin);
     return {

@@ -30,6 +30,11 @@ const REVOKED = '2026-12-01T16:20:05.120Z';
 const NOTICED = '2027-02-08T09:00:00.000Z';
 const ENDED = '2026-12-26T09:00:00.000Z';
 
+const USED_LATE = '2026-12-26T09:12:40.300Z';
+const REUSED = '2026-12-28T03:40:17.010Z';
+const used = (at: string): Origin => ({ ...origin(at), actor: exampleKey.id });
+const usedAt = { route: 'GET /orders/{id}', api_id: 'a1b2c3d4e5' };
+
 const endpoint: z.infer<typeof EventWebhookEndpoint> = {
   id: 'whe_01Rk5d1hV0PaxFJTzYH0bM',
   owner_id: exampleKey.owner_id,
@@ -104,6 +109,31 @@ export const exampleEvents: Record<EventType, Event> = {
   'api_key.expired': keyEvent('api_key.expired', exampleRotatedKey, bySystem('sweep-keys', ENDED), {
     id: idAt(ENDED),
     reason: 'rotated',
+  }),
+  'api_key.leaked': keyEvent(
+    'api_key.leaked',
+    exampleKey,
+    { ...origin(REVOKED), actor: 'anonymous' },
+    {
+      id: idAt(REVOKED),
+      data: {
+        found_by: 'github',
+        found_at: ['https://github.com/octocat/Hello-World/blob/12345600b9/config.ts'],
+        action: 'revoked',
+      },
+    },
+  ),
+  'api_key.used_late': keyEvent('api_key.used_late', exampleRotatedKey, used(USED_LATE), {
+    id: idAt(USED_LATE),
+    data: { ...usedAt, grace_ended_at: ENDED },
+  }),
+  'api_key.reuse_detected': keyEvent('api_key.reuse_detected', exampleRotatedKey, used(REUSED), {
+    id: idAt(REUSED),
+    data: { ...usedAt, grace_ended_at: ENDED },
+  }),
+  'api_key.honey_used': keyEvent('api_key.honey_used', exampleKey, used(REVOKED), {
+    id: idAt(REVOKED),
+    data: usedAt,
   }),
   'webhook_endpoint.created': endpointEvent('webhook_endpoint.created', CREATED),
   'webhook_endpoint.updated': endpointEvent('webhook_endpoint.updated', RENAMED, {

@@ -25,6 +25,8 @@ export const exampleKey: ApiKey = {
   notify_days_before: null,
   grace_starts: null,
   pending_until: null,
+  on_reuse: 'tell',
+  replaces_key_id: null,
 };
 
 const successorId = 'key_01Rk7m3pX8uJrNcD5fGhYs';

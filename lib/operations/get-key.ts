@@ -1,4 +1,4 @@
-import { publicKey } from '../api-key.ts';
+import { shownTo } from '../caller.ts';
 import { OneKey } from './answers.schema.ts';
 import { defineOperation } from './definition.ts';
 import { exampleKey } from './example-key.ts';
@@ -15,6 +15,6 @@ export const getKey = defineOperation({
   problems: ['not_found'],
   examples: { answer: { api_key: exampleKey } },
   async run({ caller, id, now }) {
-    return { api_key: publicKey(await visibleKey(caller, id), now) };
+    return { api_key: shownTo(caller, await visibleKey(caller, id), now) };
   },
 });

@@ -1,4 +1,5 @@
 import { cancelRotation } from './cancel-rotation.ts';
+import { compromiseKey } from './compromise-key.ts';
 import { createKey } from './create-key.ts';
 import { createWebhookEndpoint } from './create-webhook-endpoint.ts';
 import type { Operation } from './definition.ts';
@@ -35,6 +36,7 @@ export const operations: readonly Operation[] = [
   rotateKey,
   cancelRotation,
   revokeKey,
+  compromiseKey,
   listLineage,
   verifyKey,
   getSelf,

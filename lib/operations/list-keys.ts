@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Environment, GrantedScope, KeyStatus } from '../api-key.schema.ts';
-import { publicKey, statusOf } from '../api-key.ts';
-import { maySee } from '../caller.ts';
+import { statusOf } from '../api-key.ts';
+import { maySee, shownTo } from '../caller.ts';
 import { readCursor, signCursor } from '../cursor.ts';
 import { cursorSecret } from '../cursor-secret.ts';
 import { OwnerId } from '../key-fields.schema.ts';
@@ -64,7 +64,7 @@ export const listKeys = defineOperation({
         (scope === undefined || key.scopes.some((grant) => covers(grant, scope))),
     });
     return {
-      data: keys.map((key) => publicKey(key, now)),
+      data: keys.map((key) => shownTo(caller, key, now)),
       next_cursor: last === undefined ? null : signCursor(last, bound, secret),
     };
   },

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { publicKey } from '../api-key.ts';
+import { shownTo } from '../caller.ts';
 import { readCursor, signCursor } from '../cursor.ts';
 import { cursorSecret } from '../cursor-secret.ts';
 import * as keyTable from '../key-table.ts';
@@ -27,7 +27,7 @@ export const listLineage = defineOperation({
     const after = cursor === undefined ? undefined : Number(readCursor(cursor, bound, secret));
     const { keys, last } = await keyTable.lineage({ root_key_id, limit, after });
     return {
-      data: keys.map((key) => publicKey(key, now)),
+      data: keys.map((key) => shownTo(caller, key, now)),
       next_cursor: last === undefined ? null : signCursor(last, bound, secret),
     };
   },

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { publicKey } from '../api-key.ts';
-import { demandEnvironment } from '../caller.ts';
+import { demandEnvironment, shownTo } from '../caller.ts';
 import { retentionDays } from '../environment.ts';
 import { Reason } from '../key-fields.schema.ts';
 import * as keyTable from '../key-table.ts';
@@ -42,6 +41,6 @@ export const revokeKey = defineOperation({
       { reason: body.reason ?? null, retention_days: retentionDays() },
       origin,
     );
-    return { api_key: publicKey(record, now) };
+    return { api_key: shownTo(caller, record, now) };
   },
 });

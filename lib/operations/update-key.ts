@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { publicKey } from '../api-key.ts';
+import { OnReuse } from '../api-key.schema.ts';
+import { shownTo } from '../caller.ts';
 import { lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
 import { decideChange } from '../key-change.ts';
 import { GraceStart, Metadata, Name, NotifyDaysBefore, Scopes, SentInstant } from '../key-fields.schema.ts';
@@ -27,9 +28,13 @@ const UpdateKey = z
     grace_starts: GraceStart.nullable().optional().meta({
       description: 'When the grace of this key begins if it is rotated. null: as the stack says.',
     }),
+    on_reuse: OnReuse.optional().meta({
+      description: 'What a use after it was superseded and its grace has ended does; see create.',
+    }),
   })
   .refine((body) => Object.values(body).some((value) => value !== undefined), {
-    message: 'must change something: name, metadata, scopes, expires_at, notify_days_before or grace_starts',
+    message:
+      'must change something: name, metadata, scopes, expires_at, notify_days_before, grace_starts or on_reuse',
   })
   .meta({ id: 'UpdateKey' });
 
@@ -64,6 +69,6 @@ export const updateKey = defineOperation({
       (seen) => decideChange(seen, body, caller, now, settings),
       origin,
     );
-    return { api_key: publicKey(record, now) };
+    return { api_key: shownTo(caller, record, now) };
   },
 });

@@ -3,9 +3,10 @@ import { decideAccess } from '../access.ts';
 import { ApiKey, RequiredScope } from '../api-key.schema.ts';
 import { publicKey } from '../api-key.ts';
 import { maySee } from '../caller.ts';
-import { keyPrefix, retentionDays } from '../environment.ts';
+import { keyPrefix, misuseSettings, retentionDays } from '../environment.ts';
 import { digestOf, parseKey } from '../key-format.ts';
 import * as keyTable from '../key-table.ts';
+import { misuseData, misuseOf } from '../misuse.ts';
 import { Unavailable } from '../problem.ts';
 import { defineOperation } from './definition.ts';
 import { exampleKey, exampleSecret } from './example-key.ts';
@@ -83,7 +84,14 @@ export const verifyKey = defineOperation({
         Object.assign(verdict.record, { first_used_at: new Date(now).toISOString(), pending_until: null });
     }
 
-    const { record, code, missing_scopes } = verdict;
+    const { record, missing_scopes } = verdict;
+    const misuse = record && misuseOf(record, verdict.code, now, misuseSettings());
+    if (record && misuse) {
+      const where = { route: `${verifyKey.method} ${verifyKey.path}`, api_id: null };
+      await keyTable.tellMisuse(record, { misuse, data: misuseData(misuse, record, where) }, origin);
+    }
+    // A trap looks like nothing.
+    const code = verdict.code === 'honey' ? 'not_found' : verdict.code;
     return {
       valid: code === 'valid',
       code,

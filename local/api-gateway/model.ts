@@ -1,5 +1,6 @@
 import type { evaluatePolicies } from '../iam.ts';
 import { checkSupported, type DeployedResource, describeUnknown } from '../resource.ts';
+import { importBody } from './openapi-body.ts';
 import { supported } from './supported.ts';
 
 export interface ApiGatewayInput {
@@ -254,7 +255,9 @@ function stageModel(resource: DeployedResource, deployments: Set<string>): Stage
  * @throws Error naming stack, logical id and property of whatever is not known or does not fit together.
  */
 export function describeRestApis({ resources: all, ...services }: ApiGatewayInput): RestApiModel[] {
-  const ours = all.filter(({ type }) => type.startsWith('AWS::ApiGateway::'));
+  const ours = all
+    .filter(({ type }) => type.startsWith('AWS::ApiGateway::'))
+    .flatMap((each) => (each.properties['Body'] === undefined ? [each] : [each, ...importBody(each)]));
   const { unknown } = checkSupported(ours, supported);
   if (unknown.length > 0) throw new Error(unknown.map(describeUnknown).join('\n'));
 

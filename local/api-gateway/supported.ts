@@ -17,7 +17,9 @@ export const supported: Supported = {
       Tags: onlyLabel,
       'EndpointConfiguration.Types': 'used',
       DisableExecuteApiEndpoint: 'used',
-      FailOnWarnings: { noEffect: 'about importing an OpenAPI document, and Body is not supported' },
+      // What the document says is looked at where it is imported, extension by extension.
+      Body: 'used',
+      FailOnWarnings: { noEffect: 'what the import does not know stops the start' },
     },
   },
   'AWS::ApiGateway::Resource': { properties: { RestApiId: 'used', ParentId: 'used', PathPart: 'used' } },

@@ -5,6 +5,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { type AddressInfo, createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { releaseEngine } from './engine-client.ts';
 
@@ -23,6 +24,7 @@ interface Command {
 }
 
 const require = createRequire(import.meta.url);
+const DYNOXIDE_FILE = 'dynamodb.sqlite';
 const readyWithinMs = 20_000;
 const stopsWithinMs = 5_000;
 
@@ -55,7 +57,7 @@ export async function startEngine(o: {
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const chosen = chooseEngine(stateDir, env, o.platform ?? `${process.platform}-${process.arch}`);
   if (o.fresh) {
-    for (const file of ['dynamodb.sqlite', 'dynamodb.sqlite-wal', 'dynamodb.sqlite-shm', 'dynamodb-local']) {
+    for (const file of [DYNOXIDE_FILE, `${DYNOXIDE_FILE}-wal`, `${DYNOXIDE_FILE}-shm`, 'dynamodb-local']) {
       await rm(join(stateDir, file), { recursive: true, force: true });
     }
   }
@@ -94,11 +96,24 @@ export async function startEngine(o: {
   });
   try {
     await answers(endpoint, async () => ended);
+    if (chosen.kind === 'dynoxide') orderStreamRecords(join(stateDir, DYNOXIDE_FILE));
   } catch (error) {
     await close();
     throw new Error(`${chosen.kind} did not start: ${(error as Error).message}\n${printed.join('\n')}`);
   }
   return { endpoint, kind: chosen.kind, close };
+}
+
+/**
+ * Each write looks for the last stream record, and each read of a stream for the next ones. The engine has no index for
+ * it and goes through all that there are: after 35,000 of them a write took 60 ms.
+ */
+function orderStreamRecords(path: string): void {
+  const database = new DatabaseSync(path, { timeout: readyWithinMs });
+  database.exec(
+    'CREATE INDEX IF NOT EXISTS rekey_stream_order ON _stream_records (table_name, CAST(sequence_number AS INTEGER))',
+  );
+  database.close();
 }
 
 function chooseEngine(stateDir: string, env: NodeJS.ProcessEnv, platform: string): Command {
@@ -110,7 +125,7 @@ function chooseEngine(stateDir: string, env: NodeJS.ProcessEnv, platform: string
       cwd: stateDir,
       args: (port) => [
         ...['--host', '127.0.0.1', '--port', String(port)],
-        ...['--db-path', join(stateDir, 'dynamodb.sqlite')],
+        ...['--db-path', join(stateDir, DYNOXIDE_FILE)],
       ],
     };
   }

@@ -8,7 +8,7 @@ import { DynamoDBClient, ScanCommand } from '@aws-sdk/client-dynamodb';
 export interface StackFile {
   pid: number;
   apis: Record<
-    'management' | 'orders' | 'shipments' | 'notifications' | 'catalogRest' | 'catalogHttp',
+    'management' | 'orders' | 'shipments' | 'notifications' | 'catalogRest' | 'catalogHttp' | 'invoices',
     string
   >;
   admin_key: string;

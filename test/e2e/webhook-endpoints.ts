@@ -28,14 +28,18 @@ export async function register(
   return { id: made.body.webhook_endpoint.id, secret: made.body.secret, receiver };
 }
 
+/** Milliseconds. A client of a service that is overwhelmed for a while. */
+const LONGEST_TRYING = 120_000;
+
 /** On a machine that is busy with other things a request may fail; it is sent again with its Idempotency-Key. */
 async function makeKey(owner_id: string, { management, admin }: Asked): Promise<string> {
   const headers = { 'idempotency-key': randomUUID() };
   const body = { name: 'one of many', owner_id, scopes: ['orders:read'] };
-  for (let tries = 1; ; tries++) {
+  for (const end = Date.now() + LONGEST_TRYING; ; ) {
     const made = await management('POST', '/api-keys', { key: admin, body, headers });
     if (made.status === 201) return made.body.api_key.id;
-    if (made.status < 500 || tries === 10) throw new Error(made.text);
+    if (made.status < 500 || Date.now() > end) throw new Error(made.text);
+    await new Promise((later) => setTimeout(later, 1_000));
   }
 }
 

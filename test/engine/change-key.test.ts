@@ -71,7 +71,7 @@ describe('updating', () => {
   it('sets what was decided and leaves the rest', async () => {
     const key = await stored();
     const updated = await updateKey(key, () => ({ name: 'Renamed', metadata: {} }), by(), engine.table);
-    expect(updated).toEqual({ ...key, name: 'Renamed', metadata: {}, version: 2 });
+    expect(updated).toEqual({ ...key, name: 'Renamed', metadata: {}, version: now });
     expect(await getKey(key.id, engine.table)).toEqual(updated);
   });
 
@@ -101,7 +101,6 @@ describe('updating', () => {
     await Promise.all(notes.map((note) => updateKey(key, adding(note), by(), engine.table)));
     const after = await getKey(key.id, engine.table);
     expect(Object.keys(after!.metadata).sort()).toEqual(notes);
-    expect(after?.version).toBe(5);
   });
 
   it('never brings back a key that is revoked at the same time', async () => {
@@ -128,7 +127,7 @@ describe('updating', () => {
 });
 
 describe('revoking', () => {
-  it('sets the time, the reason and the ttl, and counts the version', async () => {
+  it('sets the time, the reason, the ttl and the version', async () => {
     const key = await stored();
     const revoked = await revokeKey(key, revocation, by(), engine.table);
     const { due_shard: _shard, next_action_at: _at, ...unscheduled } = key;
@@ -137,7 +136,7 @@ describe('revoking', () => {
       revoked_at: instant(now),
       revoked_reason: 'leaked',
       ttl: (now + RETENTION_DAYS * DAY) / 1000,
-      version: 2,
+      version: now,
     });
     expect(await getKey(key.id, engine.table)).toEqual(revoked);
   });
@@ -160,7 +159,7 @@ describe('revoking', () => {
     );
     const winner = await getKey(key.id, engine.table);
     for (const answer of all) expect(answer).toEqual(winner);
-    expect(winner?.version).toBe(2);
+    expect(winner?.version).toBe(Date.parse(winner?.revoked_at ?? ''));
   });
 
   it('keeps the ttl of a key that had ended before', async () => {
@@ -232,7 +231,7 @@ describe('replacing the secret', () => {
     const key = await stored();
     const digest = newDigest();
     const replaced = await replaceSecret(key, { digest, hint: 'wxyz' }, by(), engine.table);
-    expect(replaced).toEqual({ ...key, digest, hint: 'wxyz', version: 2 });
+    expect(replaced).toEqual({ ...key, digest, hint: 'wxyz', version: now });
     expect(await markFirstUse(key, key.digest, by(), SETTINGS, engine.table)).toBe('refused');
     expect(await markFirstUse(replaced, digest, by(), SETTINGS, engine.table)).toBe('marked');
   });

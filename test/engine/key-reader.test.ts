@@ -72,6 +72,7 @@ const ask = (text: string, method = 'GET') =>
     readRoutes: createRouteReader({ table, call }),
     now: Date.now,
     prefix: 'rk',
+    misuseSettings: { late_use_minutes: 60 },
     service: 'Rekey',
     log: () => {},
     sampled: () => true,
@@ -92,6 +93,8 @@ describe('the key reader on a real table', () => {
       revoked_at: null,
       first_used_at: null,
       digest: record.digest,
+      honey: false,
+      told_at: undefined,
     });
   });
 

@@ -65,8 +65,11 @@ export function aKey(facts: Partial<ApiKeyRecord> = {}): ApiKeyRecord {
     grace_starts: null,
     pending_until: null,
     swept_until: null,
+    on_reuse: 'tell',
+    replaces_key_id: null,
+    honey: false,
     digest,
-    version: 1,
+    version: NOW,
     ttl: ttlOf({ expires_at, revoked_at: null }, RETENTION_DAYS),
     ...facts,
   };

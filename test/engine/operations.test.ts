@@ -43,6 +43,7 @@ beforeAll(async () => {
     REKEY_MOST_VALID_KEYS: '2',
     REKEY_EVENT_RETENTION_DAYS: '400',
     REKEY_NOTIFY_DAYS_BEFORE: '14',
+    REKEY_LATE_USE_MINUTES: '60',
   });
 });
 afterAll(async () => {

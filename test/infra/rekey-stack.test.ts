@@ -100,6 +100,7 @@ describe('the functions', () => {
         // Nobody waits for it.
         else if (id.startsWith('PublishEvents')) expect(Properties.Timeout).toBe(60);
         else if (id.startsWith('SweepKeys')) expect(Properties.Timeout).toBe(300);
+        else if (id.startsWith('FinishCompromises')) expect(Properties.Timeout).toBe(120);
         else if (/^(?:FanOutEvent|DeliverWebhook)/.test(id)) expect(Properties.Timeout).toBe(30);
         else if (/^(?:DeliverSlowWebhook|RequeueDeliveries)/.test(id)) expect(Properties.Timeout).toBe(60);
         else expect(Properties.Timeout).toBeLessThan(29);
@@ -126,6 +127,7 @@ describe('the functions', () => {
     const lines = ['REKEY_GRACE_STARTS', 'REKEY_PENDING_DAYS', 'REKEY_MOST_VALID_KEYS'];
     const retention = ['REKEY_RETENTION_DAYS'];
     const schedule = ['REKEY_NOTIFY_DAYS_BEFORE'];
+    const misuse = ['REKEY_LATE_USE_MINUTES'];
     const metrics = ['POWERTOOLS_METRICS_NAMESPACE', 'POWERTOOLS_SERVICE_NAME'];
     const rootSecret = ['REKEY_WEBHOOK_ROOT_SECRET_ARN'];
     const queues = ['REKEY_DELIVERIES_QUEUE_URL', 'REKEY_SLOW_DELIVERIES_QUEUE_URL'];
@@ -135,7 +137,7 @@ describe('the functions', () => {
     const and = (...more: string[][]) =>
       [...more.flat(), 'REKEY_EVENT_RETENTION_DAYS', 'REKEY_TABLE_NAME'].toSorted();
     expect(names).toEqual({
-      Authorizer: and(prefix, retention, ['POWERTOOLS_SERVICE_NAME', 'REKEY_LOG_SAMPLE_RATE']),
+      Authorizer: and(prefix, retention, misuse, ['POWERTOOLS_SERVICE_NAME', 'REKEY_LOG_SAMPLE_RATE']),
       RegisterRoutes: and(),
       CreateAdminKey: and(prefix, lifetimes, retention, schedule),
       CreateKey: and(prefix, lifetimes, retention, schedule),
@@ -147,10 +149,12 @@ describe('the functions', () => {
       CancelRotation: and(lifetimes, retention, schedule),
       RotateSelf: and(prefix, lifetimes, lines, retention, schedule),
       RevokeKey: and(retention),
+      CompromiseKey: and(prefix, lifetimes, retention, schedule),
+      FinishCompromises: and(retention, metrics),
       RevokeSelf: and(retention),
       ListLineage: and(),
       SweepKeys: and(retention, schedule, metrics, ['REKEY_EVENT_BUS_NAME']),
-      VerifyKey: and(prefix, retention),
+      VerifyKey: and(prefix, retention, misuse),
       PublishEvents: [...metrics, 'REKEY_EVENT_BUS_NAME', 'REKEY_UNPUBLISHED_QUEUE_URL'],
       ListKeyEvents: and(),
       ListEvents: and(),
@@ -232,7 +236,9 @@ describe('the stacks', () => {
         for (const [, { Properties }] of permissions) {
           expect(Properties).toMatchObject({
             Action: 'lambda:InvokeFunction',
-            Principal: /SweepKeys|RequeueDeliveries/.test(JSON.stringify(Properties.FunctionName))
+            Principal: /SweepKeys|RequeueDeliveries|FinishCompromises/.test(
+              JSON.stringify(Properties.FunctionName),
+            )
               ? 'events.amazonaws.com'
               : 'apigateway.amazonaws.com',
             SourceArn: expect.anything(),

@@ -103,8 +103,8 @@ const naming = (attributes: string) =>
   `UpdateItem on table of key_* naming pk sk revoked_at first_used_at version event event_type event_owner_id event_day ttl ${attributes}`;
 const listing = `seeing ${Object.keys(ListedKey.shape).join(' ')}`;
 const due = 'due_shard next_action_at';
-const firstUse = naming(
-  `${due} swept_until digest pending_until pending_grace_hours expires_at rotated_at successor_key_id`,
+const use = naming(
+  `${due} swept_until digest told_at pending_until pending_grace_hours expires_at rotated_at successor_key_id`,
 );
 const recording = 'PutItem on table of events_* within TransactWriteItems';
 const endpoint = 'GetItem on table of whe_*';
@@ -122,7 +122,7 @@ const delivering = [
 ];
 
 const access: Record<string, string[]> = {
-  Authorizer: ['GetItem on table of key_* routes_*', firstUse, recording],
+  Authorizer: ['GetItem on table of key_* routes_*', use, recording],
   RegisterRoutes: [
     'PutItem+UpdateItem on table of routes_*',
     'GetItem+PutItem+Query+UpdateItem on table of stages',
@@ -133,7 +133,7 @@ const access: Record<string, string[]> = {
   GetKey: ['GetItem on table of key_*'],
   UpdateKey: [
     'GetItem on table of key_*',
-    naming(`${due} swept_until expires_at metadata name notify_days_before scopes grace_starts`),
+    naming(`${due} swept_until expires_at metadata name notify_days_before on_reuse scopes grace_starts`),
     recording,
   ],
   RotateKey: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
@@ -145,6 +145,21 @@ const access: Record<string, string[]> = {
     recording,
   ],
   RevokeKey: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
+  CompromiseKey: [
+    'GetItem+PutItem on table of idempotency_* key_*',
+    naming(`${due} revoked_reason digest hint`),
+    `Query on table/index/by_lineage ${listing}`,
+    'DeleteItem+PutItem on table of compromise_*',
+    recording,
+  ],
+  FinishCompromises: [
+    'Query on table/index/by_due',
+    `Query on table/index/by_lineage ${listing}`,
+    'GetItem on table of key_* compromise_*',
+    naming(`${due} revoked_reason`),
+    'DeleteItem+PutItem on table of compromise_*',
+    recording,
+  ],
   GetSelf: ['GetItem on table of key_*'],
   RotateSelf: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
   RevokeSelf: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
@@ -162,7 +177,7 @@ const access: Record<string, string[]> = {
   ListEvents: ['Query on table/index/events_by_owner', cursors],
   ListEventTypes: [],
   ReplayEvents: ['Query on table/index/events_by_day', cursors, 'events:PutEvents on bus'],
-  VerifyKey: ['GetItem on table of key_*', firstUse, recording],
+  VerifyKey: ['GetItem on table of key_*', use, recording],
   PublishEvents: [
     'events:PutEvents on bus',
     'sqs:SendMessage on queue EventPublisherUnpublished',
@@ -325,7 +340,7 @@ describe('the roles', () => {
     const resources = resourcesOf(templates.rekey);
     expect(Object.keys(statementsByFunction(resources)).toSorted()).toEqual(Object.keys(access).toSorted());
     expect(ofType(resources, 'AWS::IAM::Role')).toHaveLength(Object.keys(access).length);
-    expect(Object.keys(access)).toHaveLength(operations.length + 9);
+    expect(Object.keys(access)).toHaveLength(operations.length + 10);
   });
 
   it('of the Orders example may write logs and traces, and know nothing of the table', () => {

@@ -21,6 +21,7 @@ describe("the properties of the product's stack", () => {
       eventBusOrganizationIds: [],
       notifyDaysBefore: [14],
       sweepIntervalMinutes: 60,
+      lateUseMinutes: 60,
       logSampleRate: 0.1,
       manageApiGatewayAccount: false,
       consumerAccounts: [],

@@ -36,6 +36,7 @@ const facts = (changes: Partial<KeyFacts> = {}): KeyFacts => ({
   first_used_at: '2026-11-20T12:00:00.000Z',
   pending_until: null,
   digest: minted.digest,
+  honey: false,
   ...changes,
 });
 
@@ -51,6 +52,7 @@ const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
   const lines: Record<string, unknown>[] = [];
   const metrics: Record<string, unknown>[] = [];
   let noted = true;
+  let telling: () => Promise<void> = async () => undefined;
   const dependencies: AuthorizerDependencies = {
     reader: {
       getKey: async (wanted) => {
@@ -63,10 +65,16 @@ const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
         calls.push(`markFirstUse ${key_id} ${digest} ${new Date(now).toISOString()}`);
         return noted;
       },
+      tellMisuse: async (record, { misuse, where }, { actor, source_ip }) => {
+        calls.push(`tellMisuse ${record.id} ${misuse} ${where.route} ${where.api_id} ${actor} ${source_ip}`);
+        await telling();
+        return true;
+      },
     },
     readRoutes: async (apiId, hash) => (apiId === API_ID && hash === HASH ? ROUTES : undefined),
     now: () => NOW,
     prefix: 'rk',
+    misuseSettings: { late_use_minutes: 60 },
     service: 'Rekey',
     log: (line) => (Object.hasOwn(line, '_aws') ? metrics : lines).push(line),
     sampled: () => true,
@@ -76,6 +84,9 @@ const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
     lines,
     metrics,
     dependencies,
+    tellingTakes: (time: () => Promise<void>) => {
+      telling = time;
+    },
     firstUseIsRefused: () => {
       noted = false;
     },
@@ -659,5 +670,51 @@ describe('an answer that API Gateway keeps', () => {
     expect(lines.at(-1)?.['message']).toContain(
       'no IAM policy refuses GET /a/{id}/x and allows GET /a/{id}/y/x',
     );
+  });
+});
+
+describe('a key that must not be used', () => {
+  const superseded = { rotated_at: '2026-11-20T12:00:00.000Z', expires_at: '2026-11-21T12:00:00.000Z' };
+  const told = `tellMisuse ${id} api_key.reuse_detected GET /orders ${API_ID} ${id} null`;
+  const elsewhere = { resource: '/orders', path: '/orders' };
+
+  it('is refused as an unknown one, and told with where it was used', async () => {
+    const { ask, calls } = authorizer(facts(superseded));
+    await expect(ask(elsewhere)).rejects.toThrow(/^Unauthorized$/);
+    expect(calls).toEqual(['getKey', told]);
+  });
+
+  it('is a trap that opens nothing, whatever its scopes say', async () => {
+    for (const first_used_at of [null, '2026-11-20T12:00:00.000Z']) {
+      const { ask, calls } = authorizer(facts({ honey: true, scopes: ['*:*'], first_used_at }));
+      await expect(ask(elsewhere)).rejects.toThrow(/^Unauthorized$/);
+      expect(calls).toEqual(['getKey', told.replace('reuse_detected', 'honey_used')]);
+    }
+  });
+
+  it('is told nothing of when the secret is wrong, it is revoked, or it was told not long ago', async () => {
+    for (const record of [
+      facts({ ...superseded, digest: other.digest }),
+      facts({ honey: true, digest: other.digest }),
+      facts({ ...superseded, revoked_at: '2026-11-21T12:00:00.000Z' }),
+      facts({ ...superseded, told_at: new Date(NOW - 60_000).toISOString() }),
+    ]) {
+      const { ask, calls } = authorizer(record);
+      await expect(ask(elsewhere)).rejects.toThrow(/^Unauthorized$/);
+      expect(calls).toEqual(['getKey']);
+    }
+  });
+
+  it('is refused after a second at most, also when nobody can be told', async () => {
+    const { ask, tellingTakes, lines, metrics } = authorizer(facts(superseded));
+    tellingTakes(() => new Promise(() => undefined));
+    const begun = performance.now();
+    await expect(ask(elsewhere)).rejects.toThrow(/^Unauthorized$/);
+    expect(performance.now() - begun).toBeLessThan(3_000);
+
+    tellingTakes(() => Promise.reject(new TypeError('no table')));
+    await expect(ask(elsewhere)).rejects.toThrow(/^Unauthorized$/);
+    expect(lines.at(-1)).toMatchObject({ event: 'misuse_not_told', key_id: id, error: 'TypeError' });
+    expect(metrics.map(({ reason }) => reason)).toEqual(['expired', 'expired']);
   });
 });

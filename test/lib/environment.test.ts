@@ -5,6 +5,7 @@ import {
   lifetimeSettings,
   lineSettings,
   logSampleRate,
+  misuseSettings,
   retentionDays,
   scheduleSettings,
   tableName,
@@ -23,6 +24,7 @@ const env = {
   REKEY_EVENT_RETENTION_DAYS: '400',
   REKEY_NOTIFY_DAYS_BEFORE: '14',
   REKEY_LOG_SAMPLE_RATE: '0.25',
+  REKEY_LATE_USE_MINUTES: '60',
 };
 const readAll = (variables: Record<string, string | undefined>) => [
   tableName(variables),
@@ -33,6 +35,7 @@ const readAll = (variables: Record<string, string | undefined>) => [
   scheduleSettings(variables),
   eventRetentionDays(variables),
   logSampleRate(variables),
+  misuseSettings(variables),
 ];
 
 describe('the environment', () => {
@@ -46,6 +49,7 @@ describe('the environment', () => {
       { notify_days_before: [14] },
       400,
       0.25,
+      { late_use_minutes: 60 },
     ]);
   });
 
@@ -72,6 +76,7 @@ describe('the environment', () => {
     ['REKEY_GRACE_STARTS', ['later', 'NOW', 'nowfirst_use']],
     ['REKEY_PENDING_DAYS', ['0', '7.5']],
     ['REKEY_MOST_VALID_KEYS', ['1', '0', '11', '2x']],
+    ['REKEY_LATE_USE_MINUTES', ['-1', '10081', '1.5', '1e3', 'x', '100000']],
     ['REKEY_NOTIFY_DAYS_BEFORE', ['0', '366', '14,', '14,14', '14, 3', '1,2,3,4,5,6', '1.5', 'x']],
     ['REKEY_LOG_SAMPLE_RATE', ['1.1', '-0.1', '.5', '1e-3', '2', '0,5', 'all']],
     ['REKEY_TABLE_NAME', ['a', 'a table', 'a\nb']],

@@ -37,6 +37,9 @@ const record: ApiKeyRecord = {
   grace_starts: null,
   pending_until: null,
   swept_until: null,
+  on_reuse: 'tell',
+  replaces_key_id: null,
+  honey: false,
   digest: '0'.repeat(64),
   version: 3,
 };

@@ -43,8 +43,23 @@ describe('reading a key', () => {
       revoked_at: null,
       first_used_at: null,
       digest: 'a'.repeat(64),
+      honey: false,
+      told_at: undefined,
     });
   });
+
+  it('knows a trap, and when its use was told', async () => {
+    const told_at = '2026-11-24T12:00:00.000Z';
+    const { getKey } = reader({ Item: { ...ITEM, honey: { BOOL: true }, told_at: { S: told_at } } });
+    expect(await getKey(ID)).toMatchObject({ honey: true, told_at });
+  });
+
+  it.each([{ S: 'true' }, { BOOL: 'true' }, { NULL: true }])(
+    'takes %j for no answer to whether it is a trap',
+    async (honey) => {
+      await expect(reader({ Item: { ...ITEM, honey } }).getKey(ID)).rejects.toThrow('honey');
+    },
+  );
 
   it('is one consistent read of one item, without its name and metadata', async () => {
     const { getKey, calls } = reader({ Item: ITEM });
@@ -58,7 +73,7 @@ describe('reading a key', () => {
       ConsistentRead: true,
     });
     expect(Object.values(input['ExpressionAttributeNames'] as object).sort()).toEqual(
-      Object.keys(ITEM).sort(),
+      [...Object.keys(ITEM), 'honey', 'told_at'].sort(),
     );
   });
 

@@ -54,7 +54,7 @@ describe('a write that meets a transaction', () => {
       .rejectsOnce(new TransactionConflictException(named))
       .rejectsOnce(cancelled('TransactionConflict', 'None'))
       .resolves({});
-    expect(await revokeKey(key, revocation, by(), table)).toMatchObject({ version: 2 });
+    expect(await revokeKey(key, revocation, by(), table)).toMatchObject({ version: by().now });
     expect(dynamoDb.commandCalls(TransactWriteCommand)).toHaveLength(3);
   });
 

@@ -64,6 +64,9 @@ const record: ApiKeyRecord = {
   grace_starts: null,
   pending_until: null,
   swept_until: null,
+  on_reuse: 'tell',
+  replaces_key_id: null,
+  honey: false,
   digest: 'a'.repeat(64),
   version: 3,
   ttl: 1,
@@ -146,7 +149,7 @@ describe('the successor', () => {
       grace_starts: null,
       pending_until: null,
       swept_until: null,
-      version: 1,
+      version: NOW,
       ttl: (NOW + 120 * DAY) / 1000,
     });
     const minted = { id: NEXT, digest: 'b'.repeat(64), hint: 'abcd', created_by: ID };

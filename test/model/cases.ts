@@ -13,7 +13,8 @@ export const cases: { about: string; steps: Step[]; settings?: Pick<State, 'stac
     ],
   },
   {
-    about: 'a rotation is cancelled whose grace began with the first use: it is the successor that is in the way',
+    about:
+      'a rotation is cancelled whose grace began with the first use: it is the successor that is in the way',
     steps: [
       { do: 'create', caller: 'admin', owner: 0, scopes: ['a:*'], days: 90, grace_starts: null },
       { do: 'rotate', caller: 'admin', key: 0, request: { grace_starts: 'first_use' } },

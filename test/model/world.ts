@@ -68,6 +68,7 @@ export async function startWorld(): Promise<World> {
     REKEY_GRACE_STARTS: 'now',
     REKEY_PENDING_DAYS: '7',
     REKEY_MOST_VALID_KEYS: '2',
+    REKEY_LATE_USE_MINUTES: '60',
   });
   const clock = jest.spyOn(Date, 'now');
   // What goes wrong is compared, and not read.
@@ -130,6 +131,7 @@ const authorizerOf = (engine: Engine): AuthorizerDependencies => {
     now: () => Date.now(),
     prefix: 'rk',
     service: 'Rekey',
+    misuseSettings: { late_use_minutes: 60 },
     sampled: () => false,
     log: () => undefined,
   };
@@ -255,6 +257,11 @@ export async function send(
   }
 }
 
+/** The events of changes. Notices, and what misuse is told, depend on more than the model knows. */
+const TOLD = new Set(
+  ['created', 'updated', 'rotated', 'first_used', 'revoked', 'expired'].map((type) => `api_key.${type}`),
+);
+
 /** What the table has of a run, read from the engine itself: the indexes of this engine do not lag. */
 export async function stored(world: World, run: Run) {
   const page = async (index: string, field: string, owner: string) => {
@@ -275,7 +282,7 @@ export async function stored(world: World, run: Run) {
   const trails = new Map<string, string[]>();
   for (const { event } of events.flat()) {
     const { type, api_key_id } = JSON.parse(String(event));
-    if (type === 'api_key.expiring') continue;
+    if (!TOLD.has(type)) continue;
     trails.set(api_key_id, [...(trails.get(api_key_id) ?? []), type.replace('api_key.', '')]);
   }
   return { records: keys.flat() as unknown as ApiKeyRecord[], trails };

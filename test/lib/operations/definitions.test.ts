@@ -22,6 +22,7 @@ describe('the operations', () => {
       'rotate-key: POST /api-keys/{id}/rotate api-keys:rotate',
       'cancel-rotation: POST /api-keys/{id}/rotate/cancel api-keys:rotate',
       'revoke-key: POST /api-keys/{id}/revoke api-keys:revoke',
+      'compromise-key: POST /api-keys/{id}/compromise api-keys:compromise',
       'list-lineage: GET /api-keys/{id}/lineage api-keys:read',
       'verify-key: POST /api-keys/verify api-keys:verify',
       // Any valid key, for itself.

@@ -20,6 +20,7 @@ beforeEach(() => {
     REKEY_RETENTION_DAYS: '90',
     REKEY_NOTIFY_DAYS_BEFORE: '14',
     REKEY_KEY_PREFIX: 'rk',
+    REKEY_LATE_USE_MINUTES: '60',
   });
 });
 afterEach(() => {

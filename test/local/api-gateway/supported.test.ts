@@ -57,7 +57,6 @@ describe('the laptop’s API Gateway', () => {
   it.each([
     ['Api', 'BinaryMediaTypes', ['*/*']],
     ['Api', 'Policy', {}],
-    ['Api', 'Body', {}],
     ['Method GET /orders', 'RequestParameters', { 'method.request.header.X': true }],
     ['Method GET /orders', 'Integration.RequestTemplates', { 'application/json': '' }],
     ['Method GET /orders', 'Integration.Credentials', 'arn:aws:iam::000000000000:role/r'],

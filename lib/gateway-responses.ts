@@ -1,5 +1,4 @@
-import { type GatewayResponseOptions, ResponseType } from 'aws-cdk-lib/aws-apigateway';
-import { problems } from '../lib/problem.ts';
+import { problems } from './problem.ts';
 
 interface GatewayProblem {
   /** Absent where one response stands for several statuses. */
@@ -13,6 +12,15 @@ interface GatewayProblem {
   headers?: Record<string, string>;
 }
 
+/** One response that API Gateway gives by itself. */
+export interface GatewayResponse {
+  status?: number;
+  /** Name and value, which API Gateway wants in single quotes. */
+  headers: Record<string, string>;
+  /** For `application/json`, which only chooses the template. */
+  template: string;
+}
+
 /** A text as a member's value. */
 const text = (value: string): string => JSON.stringify(value);
 
@@ -20,10 +28,7 @@ const text = (value: string): string => JSON.stringify(value);
  * A gateway response in the form of RFC 9457. The template is no VTL: `$context.…` is put in as it is, so only
  * values that are safe inside JSON may stand here. Header values are static, in single quotes.
  */
-function problemDocument(
-  type: ResponseType,
-  { status, code, title, detail, more, headers }: GatewayProblem,
-): GatewayResponseOptions {
+function problemDocument({ status, code, title, detail, more, headers }: GatewayProblem): GatewayResponse {
   const members = [
     `"type":"urn:rekey:problem:${code}"`,
     `"title":${text(title)}`,
@@ -33,15 +38,14 @@ function problemDocument(
     '"request_id":"$context.requestId"',
   ];
   return {
-    type,
-    ...(status !== undefined && { statusCode: String(status) }),
-    responseHeaders: {
+    ...(status !== undefined && { status }),
+    headers: {
       // The template's own content type only chooses the template; this is what is sent.
       'Content-Type': "'application/problem+json'",
       'Cache-Control': "'no-store'",
       ...Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name, `'${value}'`])),
     },
-    templates: { 'application/json': `{${members.join(',')}}` },
+    template: `{${members.join(',')}}`,
   };
 }
 
@@ -66,18 +70,19 @@ const internalError: GatewayProblem = {
 };
 
 /**
- * What API Gateway answers by itself, as problem documents. Statuses of the `DEFAULT_…` responses are left alone:
- * a status given there would replace those of all other 4XX or 5XX responses.
+ * What a REST API answers by itself, as problem documents, by the names of API Gateway
+ * (https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html). Statuses of the
+ * `DEFAULT_…` responses are left alone: a status given there would replace those of all other 4XX or 5XX responses.
  */
-export const gatewayResponses: readonly GatewayResponseOptions[] = [
-  problemDocument(ResponseType.UNAUTHORIZED, {
+export const gatewayResponses: Readonly<Record<string, GatewayResponse>> = {
+  UNAUTHORIZED: problemDocument({
     ...problems.invalid_token,
     code: 'invalid_token',
     // A 401 carries no context of the authorizer, and should not say more to whoever has no key.
     detail: text('Send one valid API key, as x-api-key or as Authorization: Bearer.'),
     headers: { 'WWW-Authenticate': 'Bearer error="invalid_token"' },
   }),
-  problemDocument(ResponseType.ACCESS_DENIED, {
+  ACCESS_DENIED: problemDocument({
     status: 403,
     // insufficient_scope, or route_not_declared.
     code: '$context.authorizer.code',
@@ -87,26 +92,26 @@ export const gatewayResponses: readonly GatewayResponseOptions[] = [
     headers: { 'WWW-Authenticate': 'Bearer error="insufficient_scope"' },
   }),
   // API Gateway's answer to an unknown path or method, which would be a 403.
-  problemDocument(ResponseType.MISSING_AUTHENTICATION_TOKEN, notFound),
-  problemDocument(ResponseType.RESOURCE_NOT_FOUND, notFound),
+  MISSING_AUTHENTICATION_TOKEN: problemDocument(notFound),
+  RESOURCE_NOT_FOUND: problemDocument(notFound),
   // No method here is signed, so API Gateway looks for a signature in `Authorization` only where there is no route.
-  problemDocument(ResponseType.INVALID_SIGNATURE, notFound),
-  problemDocument(ResponseType.EXPIRED_TOKEN, notFound),
-  problemDocument(ResponseType.REQUEST_TOO_LARGE, {
+  INVALID_SIGNATURE: problemDocument(notFound),
+  EXPIRED_TOKEN: problemDocument(notFound),
+  REQUEST_TOO_LARGE: problemDocument({
     ...problems.payload_too_large,
     code: 'payload_too_large',
     detail: text('API Gateway takes bodies of at most 10 MB.'),
   }),
-  problemDocument(ResponseType.UNSUPPORTED_MEDIA_TYPE, {
+  UNSUPPORTED_MEDIA_TYPE: problemDocument({
     ...problems.unsupported_media_type,
     code: 'unsupported_media_type',
     detail: text('Send the body as JSON, with content-type: application/json.'),
   }),
-  problemDocument(ResponseType.THROTTLED, tooManyRequests),
-  problemDocument(ResponseType.QUOTA_EXCEEDED, tooManyRequests),
-  problemDocument(ResponseType.AUTHORIZER_FAILURE, { ...internalError, status: 500 }),
-  problemDocument(ResponseType.AUTHORIZER_CONFIGURATION_ERROR, { ...internalError, status: 500 }),
-  problemDocument(ResponseType.INTEGRATION_TIMEOUT, {
+  THROTTLED: problemDocument(tooManyRequests),
+  QUOTA_EXCEEDED: problemDocument(tooManyRequests),
+  AUTHORIZER_FAILURE: problemDocument({ ...internalError, status: 500 }),
+  AUTHORIZER_CONFIGURATION_ERROR: problemDocument({ ...internalError, status: 500 }),
+  INTEGRATION_TIMEOUT: problemDocument({
     status: 504,
     code: 'timeout',
     title: 'The answer took too long',
@@ -114,11 +119,11 @@ export const gatewayResponses: readonly GatewayResponseOptions[] = [
       'It is not known whether anything was changed. Look, or repeat with the same Idempotency-Key.',
     ),
   }),
-  problemDocument(ResponseType.DEFAULT_4XX, {
+  DEFAULT_4XX: problemDocument({
     code: 'refused',
     title: 'API Gateway refused the request',
     // Not $context.error.message: it can repeat the Authorization header, and with it the key.
     detail: text('The request is not one that this API takes. Check its path, method, headers and encoding.'),
   }),
-  problemDocument(ResponseType.DEFAULT_5XX, internalError),
-];
+  DEFAULT_5XX: problemDocument(internalError),
+};

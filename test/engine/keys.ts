@@ -5,7 +5,12 @@ import { ttlOf } from '../../lib/api-key.ts';
 import type { Origin } from '../../lib/event.ts';
 import { mintKey, newKeyId } from '../../lib/key-format.ts';
 import { successorRecord } from '../../lib/new-key.ts';
-import { decideRotation, type Line, type RotationRequest } from '../../lib/rotation.ts';
+import {
+  decideRotation,
+  type Line,
+  type RotationRequest,
+  type RotationSettings,
+} from '../../lib/rotation.ts';
 import { dueOf } from '../../lib/schedule.ts';
 import type { KeyTable } from '../../lib/table-client.ts';
 
@@ -78,9 +83,9 @@ export function aKey(facts: Partial<ApiKeyRecord> = {}): ApiKeyRecord {
 
 /** What the rotate operation hands to `rotateKey`. */
 export const rotating =
-  (request: RotationRequest = {}, now = NOW + HOUR) =>
+  (request: RotationRequest = {}, now = NOW + HOUR, settings: RotationSettings = SETTINGS) =>
   (record: ApiKeyRecord, line: Line = {}) => {
-    const { successor, ...decided } = decideRotation(record, request, now, SETTINGS, line);
+    const { successor, ...decided } = decideRotation(record, request, now, settings, line);
     const id = newKeyId(now);
     const { digest, hint } = mintKey({ prefix: 'rk', environment: record.environment, id });
     const minted = { id, digest, hint, created_by: 'key_0000000000000000000001' };

@@ -71,8 +71,8 @@ describe('the first use of a pending key', () => {
 
 describe('the first use of any other key', () => {
   it('changes nothing but its time', () => {
-    expect(decideFirstUse(PARENT, undefined, NOW, SETTINGS)).toEqual({
-      used: { first_used_at: instant(NOW) },
+    expect(decideFirstUse(aKey(), undefined, NOW + HOUR, SETTINGS)).toEqual({
+      used: { first_used_at: instant(NOW + HOUR) },
     });
   });
 });

@@ -183,7 +183,7 @@ describe('noting the first use', () => {
     const [{ Update }, { Put }] = partsOf(calls[1]?.[1]);
     expect(Update['UpdateExpression']).toBe('SET #first_used_at = :new_first_used_at');
     expect(Update['ConditionExpression']).toContain('#version = :version');
-    expect(Update['ConditionExpression']).toContain('#digest = :demanded');
+    expect(Update['ConditionExpression']).toContain('#digest = :seen_digest');
     expect(Update['ConditionExpression']).toContain('attribute_type(#revoked_at, :null)');
     expect(Update['ConditionExpression']).toContain('attribute_type(#first_used_at, :null)');
     expect(Update['ExpressionAttributeValues']).toMatchObject({ ':version': { N: '3' } });

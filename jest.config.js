@@ -23,19 +23,13 @@ const project = (displayName, testMatch, more = {}) => ({
   ...more,
 });
 
-/** They need a machine with nothing else to do, or minutes: `npm run test:long`. */
-const LONG = ['crashes', 'self-rotating-client', 'unfinished-sweep', 'webhooks-hang'].map(
-  (name) => `<rootDir>/test/e2e/${name}.test.ts`,
-);
-
 export default {
   projects: [
     project('unit', ['<rootDir>/test/{lib,functions,local}/**/*.test.ts']),
     project('infra', ['<rootDir>/test/infra/**/*.test.ts']),
     project('model', ['<rootDir>/test/model/**/*.test.ts']),
     project('engine', ['<rootDir>/test/engine/**/*.test.ts']),
-    project('e2e', process.env.REKEY_LONG_TESTS ? LONG : ['<rootDir>/test/e2e/**/*.test.ts'], {
-      testPathIgnorePatterns: ['/node_modules/', ...(process.env.REKEY_LONG_TESTS ? [] : LONG)],
+    project('e2e', ['<rootDir>/test/e2e/**/*.test.ts'], {
       globalSetup: '<rootDir>/test/e2e/start-shared-stack.ts',
       setupFilesAfterEnv: ['<rootDir>/test/e2e/long-timeout.ts'],
       globalTeardown: '<rootDir>/test/e2e/stop-shared-stack.ts',

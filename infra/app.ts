@@ -4,6 +4,7 @@ import { CatalogStack } from '../examples/catalog-cached/catalog-stack.ts';
 import { InvoicesStack } from '../examples/invoices-openapi/invoices-stack.ts';
 import { NotificationsStack } from '../examples/notifications-websocket/notifications-stack.ts';
 import { OrdersStack } from '../examples/orders/orders-stack.ts';
+import { OrdersWorkerStack } from '../examples/orders-worker/orders-worker-stack.ts';
 import { ShipmentsStack } from '../examples/shipments-http/shipments-stack.ts';
 import { importRekey } from './rekey-reference.ts';
 import { RekeyStack } from './rekey-stack.ts';
@@ -25,6 +26,13 @@ const orders = new OrdersStack(app, 'Orders', {
   description: 'The Orders example: an API of a product team, protected by Rekey',
   synthesizer: synthesizer(),
   rekey: importRekey(rekey.stackName),
+  mode: settings.mode,
+});
+const ordersWorker = new OrdersWorkerStack(app, 'OrdersWorker', {
+  description: 'The Orders worker example: a client whose key is in Secrets Manager, and rotated there',
+  synthesizer: synthesizer(),
+  rekey: importRekey(rekey.stackName),
+  ordersApiUrl: orders.url,
   mode: settings.mode,
 });
 const shipments = new ShipmentsStack(app, 'Shipments', {
@@ -51,5 +59,5 @@ const invoices = new InvoicesStack(app, 'Invoices', {
   rekey: importRekey(rekey.stackName),
   mode: settings.mode,
 });
-for (const example of [orders, shipments, notifications, catalog, invoices])
+for (const example of [orders, ordersWorker, shipments, notifications, catalog, invoices])
   example.addStackDependency(rekey);

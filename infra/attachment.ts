@@ -7,25 +7,29 @@ import { parameterName } from './rekey-reference.ts';
 export interface AttachmentProps {
   authorizer: IFunction;
   registerRoutes: IFunction;
+  deployKey: IFunction;
+  rotateSecret: IFunction;
   /** Other accounts whose APIs may be attached. */
   consumerAccounts: readonly string[];
 }
 
 /**
- * What the stacks of protected APIs find of the product's: outputs with export names, SSM parameters, and for other
+ * What the stacks of protected APIs and of their clients find of the product's: outputs with export names, SSM parameters, and for other
  * accounts the permissions that only the owner of a function can give.
  */
 export class Attachment extends Construct {
   constructor(
     scope: Construct,
     id: string,
-    { authorizer, registerRoutes, consumerAccounts }: AttachmentProps,
+    { authorizer, registerRoutes, deployKey, rotateSecret, consumerAccounts }: AttachmentProps,
   ) {
     super(scope, id);
     const stack = Stack.of(this);
     for (const [name, of, { functionArn: value }] of [
       ['AuthorizerFunctionArn', 'authorizer', authorizer],
       ['RegisterRoutesFunctionArn', 'register-routes', registerRoutes],
+      ['DeployKeyFunctionArn', 'deploy-key', deployKey],
+      ['RotateSecretFunctionArn', 'rotate-secret', rotateSecret],
     ] as const) {
       new CfnOutput(stack, name, { value, exportName: `${stack.stackName}-${name}` });
       new StringParameter(this, name, {

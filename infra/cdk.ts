@@ -5,4 +5,5 @@ export { ProtectedSpecRestApi, type ProtectedSpecRestApiProps } from './protecte
 export { ProtectedWebSocketApi } from './protected-web-socket-api.ts';
 export type { CachingProps, ProtectedApiProps } from './protection.ts';
 export { importRekey, lookUpRekey, type RekeyReference } from './rekey-reference.ts';
+export { RotatingApiKey, type RotatingApiKeyProps } from './rotating-api-key.ts';
 export type { RouteAccess, RouteOptions } from './route-access.ts';

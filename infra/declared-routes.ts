@@ -10,6 +10,10 @@ export interface DeclaredRoutesProps {
   rekey: RekeyReference;
   apiId: string;
   stage: DeclaredStage;
+  /** What scopes mean, for people. */
+  scopes?: Record<string, string> | undefined;
+  /** @default false */
+  removeScopesInUse?: boolean | undefined;
 }
 
 /** The stage that names the hash. Whoever revokes a key flushes what it keeps. */
@@ -18,6 +22,8 @@ export interface DeclaredStage {
   kind: 'rest' | 'http' | 'websocket';
   /** Seconds for which API Gateway keeps answers of the authorizer; 0: none. */
   ttlSeconds: number;
+  /** The header by which they are kept. */
+  cacheHeader?: string | undefined;
 }
 
 /**
@@ -54,6 +60,12 @@ export class DeclaredRoutes extends Construct {
       properties: {
         RestApiId: props.apiId,
         Hash: this.hash,
+        // For GET /apis and GET /scopes, and to know what a deployment takes away.
+        Catalog: JSON.stringify({
+          scopes: props.scopes ?? {},
+          stages: [{ name: props.stage.name, cache_header: props.stage.cacheHeader ?? null }],
+          force: props.removeScopesInUse ?? false,
+        }),
         // One string: CDK leaves out empty lists, which are the public routes.
         Routes: Lazy.string({ produce: () => JSON.stringify(this.#routes) }),
         Stage: this.#stageText(props),

@@ -11,6 +11,13 @@ import type { RekeyReference } from './rekey-reference.ts';
 export interface ProtectedApiProps {
   rekey: RekeyReference;
   description?: string;
+  /** What scopes mean, for people: `{ 'orders:refund': 'Give money back' }`. GET /scopes shows it. */
+  scopes?: Record<string, string>;
+  /**
+   * Whether a deployment may remove scopes that active keys hold. Without it, it is refused and rolled back.
+   * @default false
+   */
+  removeScopesInUse?: boolean;
   /** For the whole stage. @default 100 requests a second, in bursts of 200 */
   throttle?: { requestsPerSecond: number; burst: number };
   /** Of access logs and execution logs. @default three months */
@@ -66,7 +73,8 @@ export class Protection {
       apiId,
       stage,
       ...props
-    }: ProtectedApiProps & CachingProps & { apiId: string; stage: Omit<DeclaredStage, 'ttlSeconds'> },
+    }: ProtectedApiProps &
+      CachingProps & { apiId: string; stage: Omit<DeclaredStage, 'ttlSeconds' | 'cacheHeader'> },
   ) {
     this.#api = api;
     this.#apiId = apiId;
@@ -87,7 +95,9 @@ export class Protection {
     this.routes = new DeclaredRoutes(api, 'Routes', {
       rekey: props.rekey,
       apiId,
-      stage: { ...stage, ttlSeconds: this.ttlSeconds },
+      stage: { ...stage, ttlSeconds: this.ttlSeconds, cacheHeader: this.cacheHeader },
+      scopes: props.scopes,
+      removeScopesInUse: props.removeScopesInUse,
     });
   }
 

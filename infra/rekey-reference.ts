@@ -6,6 +6,9 @@ import type { Construct } from 'constructs';
 export interface RekeyReference {
   authorizerFunctionArn: string;
   registerRoutesFunctionArn: string;
+  /** For `RotatingApiKey`, which another account does not have. */
+  deployKeyFunctionArn?: string;
+  rotateSecretFunctionArn?: string;
   /**
    * Of another account, which lets this one in by its property `rekey:consumerAccounts`: only the owner of a function can
    * give a permission. @default false
@@ -14,14 +17,18 @@ export interface RekeyReference {
 }
 
 /** The SSM parameters that the product's stack publishes; `infra/attachment.ts` writes them. */
-export const parameterName = (stackName: string, of: 'authorizer' | 'register-routes'): string =>
-  `/rekey/${stackName}/${of}-function-arn`;
+export const parameterName = (
+  stackName: string,
+  of: 'authorizer' | 'register-routes' | 'deploy-key' | 'rotate-secret',
+): string => `/rekey/${stackName}/${of}-function-arn`;
 
 /** The product's stack in the same account and Region, by its outputs. */
 export function importRekey(stackName = 'Rekey'): RekeyReference {
   return {
     authorizerFunctionArn: Fn.importValue(`${stackName}-AuthorizerFunctionArn`),
     registerRoutesFunctionArn: Fn.importValue(`${stackName}-RegisterRoutesFunctionArn`),
+    deployKeyFunctionArn: Fn.importValue(`${stackName}-DeployKeyFunctionArn`),
+    rotateSecretFunctionArn: Fn.importValue(`${stackName}-RotateSecretFunctionArn`),
   };
 }
 
@@ -31,10 +38,17 @@ export function importRekey(stackName = 'Rekey'): RekeyReference {
  * ARNs down (docs/attach.md).
  */
 export function lookUpRekey(scope: Construct, stackName = 'Rekey'): RekeyReference {
-  const stored = (of: 'authorizer' | 'register-routes') =>
+  const stored = (of: Parameters<typeof parameterName>[1]) =>
     StringParameter.valueForStringParameter(scope, parameterName(stackName, of));
   return {
     authorizerFunctionArn: stored('authorizer'),
     registerRoutesFunctionArn: stored('register-routes'),
+    // A parameter is in the template once it is asked for, and few stacks have keys.
+    get deployKeyFunctionArn() {
+      return stored('deploy-key');
+    },
+    get rotateSecretFunctionArn() {
+      return stored('rotate-secret');
+    },
   };
 }

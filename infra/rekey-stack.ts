@@ -17,6 +17,8 @@ import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { ListedKey } from '../lib/api-key.schema.ts';
 import { operations } from '../lib/operations/index.ts';
+import { ownScopes } from '../lib/own-scopes.ts';
+import { HOLDER_FIELDS } from '../lib/scope-holders.ts';
 import {
   BY_DUE,
   BY_LINEAGE,
@@ -26,6 +28,7 @@ import {
   tableLayout,
 } from '../lib/table-layout.ts';
 import { Attachment } from './attachment.ts';
+import { DeployedKeys } from './deployed-keys.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
 import { Leaks } from './leaks.ts';
 import { Monitoring } from './monitoring.ts';
@@ -185,6 +188,9 @@ export class RekeyStack extends Stack {
         settings: [],
         access: [
           itemAccess(table, ['PutItem', 'UpdateItem'], ['routes_*']),
+          itemAccess(table, ['DeleteItem', 'PutItem', 'Query'], ['catalog']),
+          indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'),
+          eventRecording(table),
           itemAccess(table, ['GetItem', 'PutItem', 'Query', 'UpdateItem'], ['stages']),
         ],
       },
@@ -219,6 +225,7 @@ export class RekeyStack extends Stack {
         registerRoutesFunctionArn: registerRoutes.functionArn,
       },
       description: 'The management API of Rekey',
+      scopes: ownScopes,
       ...logs,
     });
     const webhooks = new Webhooks(this, 'Webhooks', { table, bus, lambda, monitoring, settings });
@@ -234,6 +241,13 @@ export class RekeyStack extends Stack {
         operation.authenticated ? { authenticated: true, handler } : { scopes: [operation.scope], handler },
       );
     }
+
+    const { deployKey, rotateSecret } = new DeployedKeys(this, 'DeployedKeys', {
+      table,
+      api,
+      lambda,
+      settings,
+    });
 
     apiAlarms(monitoring, { authorizer, api, table });
     new Sweep(this, 'Sweep', {
@@ -252,6 +266,8 @@ export class RekeyStack extends Stack {
     new Attachment(this, 'Attachment', {
       authorizer,
       registerRoutes,
+      deployKey,
+      rotateSecret,
       consumerAccounts: settings.consumerAccounts,
     });
   }
@@ -265,24 +281,34 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
   // A retry finds its first request, and replaces the secret of the key that was made.
   const mint = itemAccess(table, ['GetItem', 'PutItem'], ['idempotency_*', 'key_*']);
   const record = eventRecording(table);
+  const catalog = itemAccess(table, ['Query'], ['catalog']);
+  const registration: Needs = {
+    settings: [],
+    access: [
+      itemAccess(table, ['DeleteItem', 'PutItem', 'Query'], ['catalog']),
+      itemAccess(table, ['DeleteItem', 'PutItem'], ['routes_*']),
+      indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'),
+      record,
+    ],
+  };
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
   // Not by attributes: its transaction puts a whole key.
   const rotation: Needs = {
     settings: ['prefix', 'lifetimes', 'lines', 'retention', 'schedule'],
-    access: [mint, change(), record],
+    access: [mint, change(), catalog, record],
   };
   const revocation: Needs = { settings: ['retention'], access: [read, change(REVOCATION), record] };
   return {
     'create-key': {
       settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
-      access: [mint, change(NEW_SECRET), record],
+      access: [mint, change(NEW_SECRET), catalog, record],
     },
     'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER, LISTED), signCursors] },
     'get-key': { settings: [], access: [read] },
     'get-self': { settings: [], access: [read] },
     'update-key': {
       settings: ['lifetimes', 'retention', 'schedule'],
-      access: [read, change(CHANGE), record],
+      access: [read, change(CHANGE), catalog, record],
     },
     'rotate-key': rotation,
     'cancel-rotation': {
@@ -313,12 +339,21 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
       access: [read, itemAccess(table, ['Query'], ['events_*']), signCursors],
     },
     'list-events': { settings: [], access: [indexAccess(table, EVENTS_BY_OWNER), signCursors] },
+    'put-api': registration,
+    'delete-api': registration,
+    'get-api': { settings: [], access: [catalog] },
+    'list-apis': { settings: [], access: [catalog, signCursors] },
+    'list-scopes': {
+      settings: [],
+      access: [catalog, indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'), signCursors],
+    },
     'list-event-types': { settings: [], access: [] },
     'replay-events': {
       settings: ['bus'],
       access: [
         indexAccess(table, EVENTS_BY_DAY),
         signCursors,
+        record,
         new PolicyStatement({ actions: ['events:PutEvents'], resources: [bus.eventBusArn] }),
       ],
     },

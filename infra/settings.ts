@@ -1,5 +1,7 @@
 import type { Node } from 'constructs';
 import { z } from 'zod';
+import { GrantedScope } from '../lib/api-key.schema.ts';
+import { OwnerId } from '../lib/key-fields.schema.ts';
 
 /** CDK context under which the properties of the product's stack are given: `-c rekey:mode=development`. */
 const NAMESPACE = 'rekey:';
@@ -74,6 +76,24 @@ const listOf = (pattern: RegExp, sentence: string) =>
       .transform((values) => [...new Set(values)]),
   );
 
+const NOT_A_RULE = 'must be an object from owners to lists of scopes, like {"team-orders":["orders:*"]}';
+/** As text on the command line, or an object in cdk.json. */
+const deployableKeys = z
+  .preprocess(
+    (value) => {
+      if (typeof value !== 'string') return value;
+      try {
+        return JSON.parse(value);
+      } catch {
+        return value;
+      }
+    },
+    z.record(OwnerId, z.array(GrantedScope, NOT_A_RULE).min(1, NOT_A_RULE), NOT_A_RULE),
+  )
+  // Lambda takes 4 KB of variables in all.
+  .refine((rules) => JSON.stringify(rules).length <= 3_000, 'must have at most 3000 characters')
+  .default({});
+
 /** docs/deploying.md says what each one is for. */
 export const RekeySettings = z
   .strictObject(
@@ -108,6 +128,7 @@ export const RekeySettings = z
         'must be ids of organizations, like o-a1b2c3d4e5',
       ).default([]),
       manageApiGatewayAccount: flag.default(false),
+      deployableKeys,
       consumerAccounts: listOf(/^\d{12}$/, 'must be account ids of 12 digits').default([]),
       allowLoopbackHttpWebhooks: flag.default(false),
     },

@@ -4,9 +4,11 @@ import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 /** The kinds of item in the table, by how their partition keys begin. docs/storage.md describes each. */
 export type ItemKind =
   | 'key_*'
+  | 'deployment_*'
   | 'idempotency_*'
   | 'secret_cursor'
   | 'routes_*'
+  | 'catalog'
   | 'events_*'
   | 'whe_*'
   | 'webhooks_*'
@@ -66,14 +68,19 @@ export function eventRecording(table: ITable): PolicyStatement {
 }
 
 /**
- * Allows queries on one index.
+ * Allows queries, or scans, on one index.
  *
- * @param attributes all that the query may see, where the index holds more; without `Select` it would see all of it:
+ * @param attributes all that they may see, where the index holds more; without `Select` it would see all of it:
  * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
  */
-export function indexAccess(table: ITable, index: string, attributes?: string[]): PolicyStatement {
+export function indexAccess(
+  table: ITable,
+  index: string,
+  attributes?: string[],
+  action: 'Query' | 'Scan' = 'Query',
+): PolicyStatement {
   return new PolicyStatement({
-    actions: ['dynamodb:Query'],
+    actions: [`dynamodb:${action}`],
     resources: [`${table.tableArn}/index/${index}`],
     ...(attributes && {
       conditions: {

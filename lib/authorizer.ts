@@ -173,10 +173,7 @@ const decide = async (
   if (!presented) return refused('malformed');
   const digest = digestOf(credential.key);
 
-  const [key, routes] = await Promise.all([
-    reader.getKey(presented.id),
-    readRoutes(apiId, request.routesHash),
-  ]);
+  const [key, routes] = await Promise.all([reader.getKey(presented.id), readRoutes(apiId, request)]);
   const required = routes && requiredScopes(routes, method, resource);
 
   const judge = (record: KeyFacts | undefined): Verdict => {

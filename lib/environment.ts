@@ -134,3 +134,33 @@ export function unpublishedQueueUrl(env: Variables = process.env): string {
 export function serviceName(env: Variables = process.env): string {
   return read(env, 'POWERTOOLS_SERVICE_NAME', /^[A-Za-z0-9-]{1,255}$/, 'the name of the stack');
 }
+
+/** `REKEY_MANAGEMENT_API_URL`: the management API with its stage, without a slash at the end. */
+export function managementUrl(env: Variables = process.env): string {
+  const url = read(env, 'REKEY_MANAGEMENT_API_URL', /^https?:\/\/[\x21-\x7e]{4,2048}$/, 'the URL of an API');
+  return url.replace(/\/+$/, '');
+}
+
+/** `REKEY_ADMIN_SECRET_ARN`: the secret of the administrator's key, the only one that gets a key for everything. */
+export function adminSecretArn(env: Variables = process.env): string {
+  return read(env, 'REKEY_ADMIN_SECRET_ARN', /^arn:[\x21-\x7e]{10,2048}$/, 'the ARN of a secret');
+}
+
+/** The scopes that keys may get at deploy time, by owner. */
+export type DeployableKeys = Readonly<Record<string, string[]>>;
+
+/** `REKEY_DEPLOYABLE_KEYS`: such as `{"team-orders":["orders:*"]}`. */
+export function deployableKeys(env: Variables = process.env): DeployableKeys {
+  const name = 'REKEY_DEPLOYABLE_KEYS';
+  const form = 'a JSON object of lists of scopes';
+  const text = read(env, name, /^\{.*\}$/s, form);
+  try {
+    const rules = JSON.parse(text) as Record<string, unknown>;
+    const isList = (value: unknown) =>
+      Array.isArray(value) && value.every((scope) => typeof scope === 'string');
+    if (Object.values(rules).every(isList)) return rules as DeployableKeys;
+  } catch {
+    // As any other text that is none.
+  }
+  throw new Error(`${name} is not valid: it must be ${form}`);
+}

@@ -19,7 +19,7 @@ export interface EventItem {
   ttl: number;
 }
 
-/** The partition of the table that holds all events of a key or of a webhook endpoint. */
+/** The partition of the table that holds all events of a key, of a webhook endpoint or of an API. */
 export const trailOf = (subjectId: string): string => `events_${subjectId}`;
 
 /** The partition of the index by day: `2026-11-24/3`. */
@@ -27,9 +27,11 @@ export const eventDay = (ms: number, part: number): string =>
   `${new Date(ms).toISOString().slice(0, 10)}/${part}`;
 
 /** What an event is about, by its id. */
-export function subjectOf(event: Pick<Event, 'id' | 'api_key_id' | 'webhook_endpoint_id'>): string {
-  const subjectId = event.api_key_id ?? event.webhook_endpoint_id;
-  if (subjectId === null) throw new Error(`the event ${event.id} is about nothing`);
+export function subjectOf(
+  event: Pick<Event, 'id' | 'api_key_id' | 'webhook_endpoint_id' | 'api_id'>,
+): string {
+  const subjectId = event.api_key_id ?? event.webhook_endpoint_id ?? event.api_id;
+  if (!subjectId) throw new Error(`the event ${event.id} is about nothing`);
   return subjectId;
 }
 

@@ -1,7 +1,7 @@
 import type { Event } from './event.schema.ts';
 import { earliestEventId } from './event.ts';
 import { eventItem, trailOf } from './event-item.ts';
-import { environmentTable, type KeyTable, names, query } from './table-client.ts';
+import { ConditionFailed, environmentTable, type KeyTable, names, query, transact } from './table-client.ts';
 import { EVENTS_BY_OWNER } from './table-layout.ts';
 
 /** Events that one page may look at to find those that were asked for. */
@@ -25,6 +25,12 @@ export const putEvent = (event: Event, table: KeyTable) => ({
     ExpressionAttributeNames: names('pk'),
   },
 });
+
+/** Records an event that goes with no change: somebody did something that leaves nothing else. */
+export async function recordEvent(event: Event, table: KeyTable = environmentTable()): Promise<void> {
+  const outcome = await transact(table, [putEvent(event, table)]);
+  if (outcome instanceof ConditionFailed) throw new Error(`the event ${event.id} is there already`);
+}
 
 /** Which events, newest first. */
 export interface EventQuery {

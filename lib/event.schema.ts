@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ApiSummary } from './api.schema.ts';
 import { ApiKey, Instant, KeyId } from './api-key.schema.ts';
 
 export const EventId = z
@@ -39,6 +40,18 @@ export const EventWebhookEndpoint = z
   .meta({ id: 'EventWebhookEndpoint' });
 
 const WebhookEndpointData = z.object({ webhook_endpoint: EventWebhookEndpoint });
+
+const ApiData = z.object({ api: ApiSummary });
+
+/** Which events somebody asked to have sent again. */
+export const EventReplay = z
+  .object({
+    from: z.string(),
+    to: z.string(),
+    types: z.array(z.string()).nullable().meta({ description: 'null: of all types.' }),
+    owner_id: z.string().nullable().meta({ description: 'null: of all owners.' }),
+  })
+  .meta({ id: 'EventReplay' });
 
 /** Every type of event: when it happens, and what its `data` holds. */
 export const eventTypes = {
@@ -123,6 +136,21 @@ export const eventTypes = {
     description: 'A webhook endpoint was given another secret; during the grace period both sign.',
     data: WebhookEndpointData,
   },
+  'api.registered': {
+    description: 'An API was registered, with its routes and their scopes.',
+    data: ApiData,
+  },
+  'api.updated': {
+    description:
+      'The registration of an API was replaced. `changes` has its first 50 changes, route by route: `routes/GET /orders`.',
+    data: ApiData,
+  },
+  'api.deleted': { description: 'The registration of an API was deleted.', data: ApiData },
+  'events.replayed': {
+    description:
+      'Somebody began to send stored events again. It stands in the trail of the key that asked, and is recorded before the first of them is sent.',
+    data: z.object({ replay: EventReplay }),
+  },
 } as const satisfies Record<string, { description: string; data: z.ZodObject }>;
 
 export type EventType = keyof typeof eventTypes;
@@ -145,9 +173,12 @@ export const Event = z
     id: EventId,
     type: EventType,
     occurred_at: Instant,
-    owner_id: z.string().meta({ description: 'Whose key or endpoint it is about.' }),
-    api_key_id: KeyId.nullable().meta({ description: 'The key it is about; null: it is not about a key.' }),
+    owner_id: z.string().meta({ description: 'Whose key, endpoint or API it is about.' }),
+    api_key_id: KeyId.nullable().meta({
+      description: 'The key it is about, or that asked for a replay; null: it is about no key.',
+    }),
     webhook_endpoint_id: z.string().nullable().meta({ description: 'The webhook endpoint it is about.' }),
+    api_id: z.string().nullable().default(null).meta({ description: 'The API it is about.' }),
     actor: z.string().meta({
       description: 'Who did it: the id of the calling key, or `system:` and the name of the function.',
     }),

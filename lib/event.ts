@@ -1,7 +1,8 @@
+import type { z } from 'zod';
 import type { TellableKey } from './api-key.schema.ts';
 import { publicKey } from './api-key.ts';
 import { canonicalJson } from './canonical-json.ts';
-import type { Change, Event, EventType } from './event.schema.ts';
+import type { Change, Event, EventReplay, EventType } from './event.schema.ts';
 import { earliestId, newId } from './key-format.ts';
 import { withoutKeys } from './secret-text.ts';
 
@@ -79,6 +80,32 @@ export function changesBetween(before: object, after: object): Change[] {
 }
 
 /**
+ * The event of a replay that begins.
+ *
+ * @param caller the key that asks for it: the event is in that key's trail
+ * @param replay which events are asked for
+ */
+export function replayEvent(
+  caller: { key_id: string; owner_id: string },
+  replay: z.infer<typeof EventReplay>,
+  { now, ...cause }: Origin,
+): Event {
+  return {
+    id: newEventId(now),
+    type: 'events.replayed',
+    occurred_at: new Date(now).toISOString(),
+    owner_id: caller.owner_id,
+    api_key_id: caller.key_id,
+    webhook_endpoint_id: null,
+    api_id: null,
+    ...cause,
+    reason: null,
+    changes: [],
+    data: { replay },
+  };
+}
+
+/**
  * The event of something that happened to a key.
  *
  * @param record the key as it is afterwards
@@ -100,6 +127,7 @@ export function keyEvent(
     owner_id: record.owner_id,
     api_key_id: record.id,
     webhook_endpoint_id: null,
+    api_id: null,
     actor,
     request_id,
     source_ip,

@@ -18,6 +18,7 @@ const Told = Event.pick({
   owner_id: true,
   api_key_id: true,
   webhook_endpoint_id: true,
+  api_id: true,
   request_id: true,
 });
 type Told = z.infer<typeof Told>;

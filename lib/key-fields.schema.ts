@@ -14,6 +14,9 @@ const NOT_PLAIN = '\\p{Cc}\\p{Cs}\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069';
 const PLAIN_TEXT = new RegExp(`^[^${NOT_PLAIN}]*$`, 'u');
 const PLAIN_TEXT_MESSAGE = 'must be plain text on one line, without control characters';
 
+/** Of every text for people. */
+export const PlainLine = { pattern: PLAIN_TEXT, message: PLAIN_TEXT_MESSAGE };
+
 export const Name = z
   .string('must be a string')
   .min(1, 'must have at least 1 character')

@@ -1,6 +1,7 @@
 import { ApiKeyRecord, ListedKey } from './api-key.schema.ts';
 import { isValid, ttlOf } from './api-key.ts';
 import { canonicalJson } from './canonical-json.ts';
+import { beginningLine, type DeploymentClaim } from './deployment-table.ts';
 import { changesBetween, keyEvent, newEventId, type Origin } from './event.ts';
 import { putEvent } from './event-table.ts';
 import { decideFirstUse, GRACE_STARTED } from './first-use.ts';
@@ -74,14 +75,16 @@ export async function getKey(
 }
 
 /**
- * Stores a new key, and with a claim takes its Idempotency-Key in the same transaction.
+ * Stores a new key, and with a claim takes its Idempotency-Key in the same transaction, or becomes the key of its
+ * CloudFormation resource.
  *
- * @returns the record; `'taken'` when another request holds the Idempotency-Key (see `oncePer`)
+ * @returns the record; `'taken'` when another request holds the Idempotency-Key (see `oncePer`), or the resource has
+ *   another key
  */
 export async function createKey(
   record: ApiKeyRecord,
   origin: Origin,
-  claim?: Claim,
+  claim?: Claim | DeploymentClaim,
   table: KeyTable = environmentTable(),
 ): Promise<ApiKeyRecord | 'taken'> {
   const outcome = await transact(table, [
@@ -685,11 +688,19 @@ const telling = (
   return putEvent(keyEvent(type, record, { ...origin, now }, { id: newEventId(now), ...told }), table);
 };
 
-/** The last part of a transaction: it takes the Idempotency-Key, if the request came with one. */
-const taking = (claim: Claim | undefined, made: Parameters<typeof claiming>[1], table: KeyTable) =>
-  claim ? [claiming(claim, made, table)] : [];
+/** The last part of a transaction: it takes what the request claims, if anything. */
+const taking = (
+  claim: Claim | DeploymentClaim | undefined,
+  made: Parameters<typeof claiming>[1],
+  table: KeyTable,
+) => {
+  if (!claim) return [];
+  return 'deployment' in claim
+    ? [beginningLine(claim, made.api_key_id, table)]
+    : [claiming(claim, made, table)];
+};
 
-const isTaken = (claim: Claim | undefined, { failed }: ConditionFailed): boolean =>
+const isTaken = (claim: Claim | DeploymentClaim | undefined, { failed }: ConditionFailed): boolean =>
   claim !== undefined && failed.at(-1) === true;
 
 /** Whether a rotation whose answer was lost was done after all. */

@@ -1,11 +1,15 @@
 import { z } from 'zod';
 import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiResponseObject } from 'zod-openapi';
+import { MOST_APIS } from './api-registration.ts';
 import { boundaryProblems, pathIds } from './operation.ts';
 import type { Operation } from './operations/definition.ts';
 import { exampleKey, exampleSuccessor } from './operations/example-key.ts';
 import { operations } from './operations/index.ts';
 import {
   AlreadyRotated,
+  ApiChanged,
+  ApiLimit,
+  ApiOfStack,
   EnvironmentForbidden,
   IdempotencyKeyReused,
   IdempotencyKeyUsed,
@@ -25,9 +29,11 @@ import {
   type Problem,
   type ProblemCode,
   ScopeEscalation,
+  ScopeInUse,
   SuccessorUsed,
   toResponse,
   Unavailable,
+  UnknownScope,
   UnsupportedMediaType,
   WebhookEndpointDisabled,
   WebhookEndpointLimit,
@@ -65,6 +71,12 @@ const ProblemDocument = z
     excess_scopes: z.array(z.string()).optional(),
     successor_key_id: z.string().optional(),
     api_key_id: z.string().optional(),
+    version: z.int().optional(),
+    in_use: z.array(z.object({ scope: z.string(), active_keys: z.int() })).optional(),
+    unknown_scopes: z
+      .array(z.object({ scope: z.string(), did_you_mean: z.string().nullable() }))
+      .optional()
+      .meta({ description: 'Each with the known scope that is most like it.' }),
     rule: z.string().optional().meta({ description: 'What the URL of a webhook must be.' }),
   })
   .meta({ id: 'Problem', description: 'RFC 9457' });
@@ -96,8 +108,13 @@ const exampleOf: Record<ProblemCode, (operation: Operation) => Problem> = {
   idempotency_key_used: () => new IdempotencyKeyUsed(exampleKey.id),
   webhook_endpoint_limit: () => new WebhookEndpointLimit(MOST_ENDPOINTS),
   webhook_endpoint_disabled: () => new WebhookEndpointDisabled(),
+  api_of_stack: () => new ApiOfStack('stack:123456789012/Orders'),
+  api_changed: () => new ApiChanged(3),
+  api_limit: () => new ApiLimit(MOST_APIS),
+  scope_in_use: () => new ScopeInUse([{ scope: 'things:read', active_keys: 2 }]),
+  unknown_scope: () => new UnknownScope([{ scope: 'order:read', did_you_mean: 'orders:read' }]),
   webhook_url_refused: () => new WebhookUrlRefused('https_only', urlRules.https_only),
-  payload_too_large: () => new PayloadTooLarge(LARGEST_BODY),
+  payload_too_large: ({ largestBody = LARGEST_BODY }) => new PayloadTooLarge(largestBody),
   unsupported_media_type: () => new UnsupportedMediaType(),
   idempotency_key_reused: () => new IdempotencyKeyReused(),
   internal_error: () => new InternalError(),

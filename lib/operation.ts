@@ -191,7 +191,7 @@ export function serve(
     .before(({ event }) => {
       mayCall(event);
       refuseRepeatedHeaders(event);
-      const text = bodyText(event);
+      const text = bodyText(event, operation.largestBody);
       Object.assign(event, { body: text === '' ? undefined : text, isBase64Encoded: false });
     })
     .use(httpEventNormalizer())

@@ -20,9 +20,14 @@ export const problems = {
   idempotency_key_used: { status: 409, title: 'The key made by this Idempotency-Key is in use' },
   webhook_endpoint_limit: { status: 409, title: 'The owner has as many webhook endpoints as it may' },
   webhook_endpoint_disabled: { status: 409, title: 'The webhook endpoint is disabled' },
+  api_of_stack: { status: 409, title: 'The API is registered by its stack' },
+  api_changed: { status: 409, title: 'The API has changed' },
+  api_limit: { status: 409, title: 'The owner has as many APIs as it may' },
+  scope_in_use: { status: 409, title: 'Active keys hold the scope' },
   payload_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'The body is not JSON' },
   idempotency_key_reused: { status: 422, title: 'The Idempotency-Key belongs to another request' },
+  unknown_scope: { status: 422, title: 'No API knows the scope' },
   webhook_url_refused: { status: 422, title: 'Webhooks are not sent to this URL' },
   internal_error: { status: 500, title: 'Something went wrong here' },
   unavailable: { status: 503, title: 'Not available at the moment' },
@@ -241,6 +246,64 @@ export class WebhookUrlRefused extends Problem {
   /** @param rule which one of lib/webhook-url.ts; `detail` says what to change */
   constructor(rule: string, detail: string) {
     super('webhook_url_refused', detail, { extensions: { rule } });
+  }
+}
+
+export class UnknownScope extends Problem {
+  /** @param unknown each with the known scope that is most like it */
+  constructor(unknown: { scope: string; did_you_mean: string | null }[]) {
+    const shown = unknown
+      .slice(0, 10)
+      .map(
+        ({ scope, did_you_mean }) =>
+          `The scope \`${scope}\` is not known${did_you_mean === null ? '.' : `; did you mean \`${did_you_mean}\`?`}`,
+      );
+    super(
+      'unknown_scope',
+      `${shown.join(' ')} Use scopes of GET /scopes, or register the API that needs them.`,
+      { extensions: { unknown_scopes: unknown } },
+    );
+  }
+}
+
+export class ApiOfStack extends Problem {
+  constructor(owner_id: string) {
+    super(
+      'api_of_stack',
+      `This API is registered by the CloudFormation ${owner_id.replace(':', ' ')}. Change its routes there and deploy it.`,
+    );
+  }
+}
+
+export class ApiChanged extends Problem {
+  /** @param version 0: there is none */
+  constructor(version: number) {
+    super(
+      'api_changed',
+      `The registration has version ${version} now. Read it, and send if_version ${version}.`,
+      {
+        extensions: { version },
+      },
+    );
+  }
+}
+
+export class ApiLimit extends Problem {
+  constructor(most: number) {
+    super('api_limit', `An owner has at most ${most} APIs. Delete one first.`);
+  }
+}
+
+export class ScopeInUse extends Problem {
+  /** @param in_use the scopes that would be known no more, and how many active keys hold each; null: too many to count */
+  constructor(in_use: { scope: string; active_keys: number }[] | null) {
+    super(
+      'scope_in_use',
+      in_use === null
+        ? 'There are too many keys to see whether one holds a scope that would no longer be known. Send force=true to remove the scopes all the same.'
+        : `Active keys hold ${in_use.map(({ scope, active_keys }) => `${scope} (${active_keys})`).join(', ')}, which no API would know any more. Take it from the keys, keep it, or send force=true.`,
+      { extensions: { in_use: in_use ?? [] } },
+    );
   }
 }
 

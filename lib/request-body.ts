@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { InvalidRequest, PayloadTooLarge } from './problem.ts';
 import { fieldError, MOST_ERRORS, type RequestPart } from './validate.ts';
 
-/** 16 KB, as bytes of the body itself, however API Gateway wrapped it. */
+/** 16 KB unless an operation says more, as bytes of the body itself, however API Gateway wrapped it. */
 export const LARGEST_BODY = 16_384;
 
 /** No body of ours is deeper than an object in an object. */
@@ -19,18 +19,21 @@ const KEY_TEXT = /[a-z]{2,12}_(?:live|test)_[0-9A-Za-z]{71}/;
  *
  * @throws PayloadTooLarge, InvalidRequest when its bytes are not UTF-8
  */
-export function bodyText({
-  body,
-  isBase64Encoded,
-}: {
-  body?: string | null | undefined;
-  isBase64Encoded?: boolean | undefined;
-}): string {
+export function bodyText(
+  {
+    body,
+    isBase64Encoded,
+  }: {
+    body?: string | null | undefined;
+    isBase64Encoded?: boolean | undefined;
+  },
+  largest = LARGEST_BODY,
+): string {
   if (!body) return '';
   // Base64 has four characters for three bytes, so a longer text need not be decoded to know.
-  if (body.length > LARGEST_BODY * 2) throw new PayloadTooLarge(LARGEST_BODY);
+  if (body.length > largest * 2) throw new PayloadTooLarge(largest);
   const bytes = Buffer.from(body, isBase64Encoded ? 'base64' : 'utf8');
-  if (bytes.length > LARGEST_BODY) throw new PayloadTooLarge(LARGEST_BODY);
+  if (bytes.length > largest) throw new PayloadTooLarge(largest);
   if (!isUtf8(bytes)) throw new InvalidRequest([fieldError([], 'must be JSON in UTF-8')]);
   return bytes.toString('utf8');
 }

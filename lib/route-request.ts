@@ -1,6 +1,6 @@
 import type { APIGatewayRequestAuthorizerEvent, APIGatewayRequestAuthorizerEventV2 } from 'aws-lambda';
 import type { Headers } from './credentials.ts';
-import { CACHE_HEADER_VARIABLE, ROUTES_VARIABLE } from './stage-variables.ts';
+import { CACHE_HEADER_VARIABLE, OWNER_VARIABLE, ROUTES_VARIABLE } from './stage-variables.ts';
 
 /** What a REQUEST authorizer gets: of REST and WebSocket APIs, or of HTTP APIs with payload format 2.0. */
 export type AuthorizerEvent = APIGatewayRequestAuthorizerEvent | APIGatewayRequestAuthorizerEventV2;
@@ -18,6 +18,8 @@ export interface RouteRequest {
   resource: string;
   /** The stage variable that names the table of routes. */
   routesHash: string | undefined;
+  /** The stage variable that says whose registration of the API counts, where no table is named. */
+  registeredBy: string | undefined;
   /** The stage variable that says by which header API Gateway keeps answers; without it, it keeps none. */
   cacheHeader: string | undefined;
   /** Where every value of a header is to be found. */
@@ -66,6 +68,7 @@ function httpRequest(event: APIGatewayRequestAuthorizerEventV2): RouteRequest {
     method,
     resource,
     routesHash: stageVariables?.[ROUTES_VARIABLE],
+    registeredBy: stageVariables?.[OWNER_VARIABLE],
     cacheHeader,
     // There is nothing else: what was sent twice is joined by commas, which no key has.
     headers,
@@ -81,6 +84,7 @@ function restOrWebSocketRequest(event: APIGatewayRequestAuthorizerEvent): RouteR
     apiId: apiId as string,
     methodArn,
     routesHash: stageVariables?.[ROUTES_VARIABLE],
+    registeredBy: stageVariables?.[OWNER_VARIABLE],
     cacheHeader: stageVariables?.[CACHE_HEADER_VARIABLE],
     // Never `headers`: of a header that was sent twice it has only the last one.
     headers: event.multiValueHeaders,

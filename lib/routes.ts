@@ -40,45 +40,69 @@ const isResource = (path: string): boolean => {
 const isTable = (routes: unknown): routes is Record<string, unknown> =>
   typeof routes === 'object' && routes !== null && !Array.isArray(routes);
 
+/** What is wrong with one route, and where. `detail` goes on from the name of the route or of its part. */
+export interface RouteProblem {
+  /** Into the table: `['GET /orders', 0]`. */
+  path: (string | number)[];
+  detail: string;
+}
+
+const scopeProblems = (route: string, scopes: unknown): RouteProblem[] => {
+  const wrong = (detail: string, ...path: number[]): RouteProblem[] => [{ path: [route, ...path], detail }];
+  if (!Array.isArray(scopes)) return wrong('must have a list of scopes');
+  const isNested = isAnyOf(scopes);
+  const alternatives: unknown[] = isNested ? scopes : [scopes];
+  if (alternatives.length > MOST_ALTERNATIVES)
+    return wrong(`has ${alternatives.length} alternatives; ${MOST_ALTERNATIVES} is the limit`);
+  return alternatives.flatMap((all, index) => {
+    const at = isNested ? [index] : [];
+    if (!Array.isArray(all)) return wrong('mixes scopes and lists of scopes', ...at);
+    if (all.length > MOST_SCOPES)
+      return wrong(`needs ${all.length} scopes; ${MOST_SCOPES} is the limit`, ...at);
+    return all.flatMap((scope, position) =>
+      typeof scope === 'string' && isRequirement(scope)
+        ? []
+        : wrong('must need scopes like orders:write, without a wildcard', ...at, position),
+    );
+  });
+};
+
+/** All that is wrong with a table of routes; nothing: it is good. */
+export function routeProblems(routes: unknown): RouteProblem[] {
+  const ofTable = (detail: string): RouteProblem[] => [{ path: [], detail }];
+  if (!isTable(routes)) return ofTable('must be an object of routes and their scopes');
+  const entries = Object.entries(routes);
+  if (entries.length > MOST_ROUTES)
+    return ofTable(`has ${entries.length} routes; ${MOST_ROUTES} is the limit`);
+  const size = Buffer.byteLength(JSON.stringify(routes));
+  if (size > LARGEST_TABLE) return ofTable(`takes ${size} bytes; ${LARGEST_TABLE} is the limit`);
+
+  const isWebSocket = Object.hasOwn(routes, '$connect');
+  const isRoute = (route: string) => {
+    const path = ROUTE.exec(route)?.[1];
+    return isWebSocket ? WEB_SOCKET_ROUTE.test(route) : path !== undefined && isResource(path);
+  };
+  const form = isWebSocket
+    ? 'must be $connect, $default or what a message names, like subscribe: this is a WebSocket API'
+    : 'must look like GET /orders/{id}: a method or ANY, a space, a resource path';
+  return entries.flatMap(([route, scopes]) => [
+    ...(isRoute(route) ? [] : [{ path: [route], detail: form }]),
+    ...scopeProblems(route, scopes),
+  ]);
+}
+
 /**
  * Checks a table of routes and gives it back typed.
  *
- * @throws Error naming the bad route
+ * @throws Error naming the first bad route
  */
 export function validateRoutes(routes: unknown): RouteScopes {
-  if (!isTable(routes)) throw new Error('The routes must be an object of routes and their scopes');
-  const entries = Object.entries(routes);
-  if (entries.length > MOST_ROUTES)
-    throw new Error(`There are ${entries.length} routes; ${MOST_ROUTES} is the limit`);
-
-  const isWebSocket = Object.hasOwn(routes, '$connect');
-  for (const [route, scopes] of entries) {
-    const name = JSON.stringify(route.slice(0, 200));
-    const path = ROUTE.exec(route)?.[1];
-    if (isWebSocket ? !WEB_SOCKET_ROUTE.test(route) : path === undefined || !isResource(path)) {
-      throw new Error(
-        isWebSocket
-          ? `Route ${name} must be $connect, $default or what a message names, like subscribe: this is a WebSocket API`
-          : `Route ${name} must look like GET /orders/{id}: a method or ANY, a space, a resource path`,
-      );
-    }
-    if (!Array.isArray(scopes)) throw new Error(`Route ${name} must have a list of scopes`);
-    const alternatives: unknown[] = isAnyOf(scopes) ? scopes : [scopes];
-    if (alternatives.length > MOST_ALTERNATIVES)
-      throw new Error(
-        `Route ${name} has ${alternatives.length} alternatives; ${MOST_ALTERNATIVES} is the limit`,
-      );
-    for (const all of alternatives) {
-      if (!Array.isArray(all)) throw new Error(`Route ${name} mixes scopes and lists of scopes`);
-      if (all.length > MOST_SCOPES)
-        throw new Error(`Route ${name} needs ${all.length} scopes; ${MOST_SCOPES} is the limit`);
-      if (!all.every((scope) => typeof scope === 'string' && isRequirement(scope)))
-        throw new Error(`Route ${name} must need scopes like orders:write, without a wildcard`);
-    }
-  }
-  const size = Buffer.byteLength(JSON.stringify(routes));
-  if (size > LARGEST_TABLE) throw new Error(`The routes take ${size} bytes; ${LARGEST_TABLE} is the limit`);
-  return routes as RouteScopes;
+  const [first] = routeProblems(routes);
+  if (!first) return routes as RouteScopes;
+  const [route] = first.path;
+  const name =
+    route === undefined ? 'The table of routes' : `Route ${JSON.stringify(String(route).slice(0, 200))}`;
+  throw new Error(`${name} ${first.detail}`);
 }
 
 const canonicalOf = (scopes: string[] | string[][]): Wanted => {
@@ -119,3 +143,8 @@ export function requiredScopes(
   }
   return undefined;
 }
+
+/** Every scope that any of these routes needs, each once. */
+export const scopesOfRoutes = (routes: RouteScopes): string[] => [
+  ...new Set(Object.values(routes).flatMap((needed) => needed.flat())),
+];

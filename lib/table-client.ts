@@ -12,6 +12,9 @@ import {
   QueryCommand,
   type QueryCommandInput,
   type QueryCommandOutput,
+  ScanCommand,
+  type ScanCommandInput,
+  type ScanCommandOutput,
   TransactWriteCommand,
   type TransactWriteCommandOutput,
   type UpdateCommand,
@@ -70,18 +73,27 @@ export function environmentTable(): KeyTable {
   return opened;
 }
 
-type Command = DeleteCommand | GetCommand | QueryCommand | PutCommand | UpdateCommand | TransactWriteCommand;
+type Command =
+  | DeleteCommand
+  | GetCommand
+  | QueryCommand
+  | ScanCommand
+  | PutCommand
+  | UpdateCommand
+  | TransactWriteCommand;
 type Output<C> = C extends DeleteCommand
   ? DeleteCommandOutput
   : C extends GetCommand
     ? GetCommandOutput
     : C extends QueryCommand
       ? QueryCommandOutput
-      : C extends PutCommand
-        ? PutCommandOutput
-        : C extends UpdateCommand
-          ? UpdateCommandOutput
-          : TransactWriteCommandOutput;
+      : C extends ScanCommand
+        ? ScanCommandOutput
+        : C extends PutCommand
+          ? PutCommandOutput
+          : C extends UpdateCommand
+            ? UpdateCommandOutput
+            : TransactWriteCommandOutput;
 
 /** What a write whose condition did not hold gives instead of its output. */
 export class ConditionFailed {
@@ -191,6 +203,14 @@ export async function query(
   input: Omit<QueryCommandInput, 'TableName'>,
 ): Promise<QueryCommandOutput> {
   return isOutput(await send(table, new QueryCommand({ TableName: table.tableName, ...input })));
+}
+
+/** One page of a scan. */
+export async function scan(
+  table: KeyTable,
+  input: Omit<ScanCommandInput, 'TableName'>,
+): Promise<ScanCommandOutput> {
+  return isOutput(await send(table, new ScanCommand({ TableName: table.tableName, ...input })));
 }
 
 export type TransactItems = NonNullable<

@@ -3,10 +3,15 @@ export const SORT_KEY = {
   apiKey: 'api_key',
   idempotency: 'idempotency',
   secret: 'secret',
+  deployment: 'deployment',
   webhookEndpoint: 'webhook_endpoint',
   webhookCount: 'webhook_count',
+  currentRoutes: 'current',
   compromise: 'compromise',
 } as const;
+
+/** The partition of all registered APIs: one read has them. */
+export const CATALOG = 'catalog';
 
 /** Keys of one owner, newest first: ids are time-ordered. */
 export const BY_OWNER = 'by_owner';

@@ -9,6 +9,8 @@ export const MOST_ERRORS = 50;
 
 /** No field or metadata name is longer. What is may be a secret in the wrong place, and is not repeated. */
 const LONGEST_NAME = 40;
+/** A route, which may be longer and is no secret. */
+const ROUTE = /^[A-Z]{3,7} \/[!-~]{0,511}$/;
 
 const article = (noun: string): string => (/^[aeio]/.test(noun) ? `an ${noun}` : `a ${noun}`);
 
@@ -24,7 +26,9 @@ const wording: z.core.$ZodErrorMap = (issue) => {
 
 /** One entry of a problem's `errors`; names too long to be ours are shown as `…`. */
 export function fieldError(path: readonly PropertyKey[], detail: string, part?: RequestPart): FieldError {
-  const shown = path.map((name) => (String(name).length > LONGEST_NAME ? '…' : name));
+  const shown = path.map((name) =>
+    String(name).length > LONGEST_NAME && !ROUTE.test(String(name)) ? '…' : name,
+  );
   return { ...(part && { in: part }), pointer: jsonPointer(shown), detail };
 }
 

@@ -27,6 +27,7 @@ export function endpointEvent(
     owner_id: record.owner_id,
     api_key_id: null,
     webhook_endpoint_id: record.id,
+    api_id: null,
     ...cause,
     reason: told.reason ?? null,
     changes: told.before ? changesBetween(shown(told.before), webhook_endpoint) : [],

@@ -23,12 +23,16 @@ export function compilePattern(pattern: unknown, place = 'the pattern'): Test {
     }
     if (Array.isArray(wanted)) {
       if (wanted.length === 0) throw new Error(`${at} should have an entry`);
-      const choices = wanted.map((choice) => compileValue(choice, at));
+      const choices = wanted.map((choice) => ({
+        test: compileValue(choice, at),
+        isAbsence: isObject(choice) && choice['exists'] === false,
+      }));
       return (event) => {
         const value = isObject(event) && Object.hasOwn(event, field) ? event[field] : undefined;
         // Of a list any one entry may match; an empty list is as good as none.
-        const values = Array.isArray(value) ? (value.length === 0 ? [undefined] : value) : [value];
-        return choices.some((test) => values.some(test));
+        const entries = Array.isArray(value) ? value.flat(Number.POSITIVE_INFINITY) : [value];
+        const values = entries.length === 0 ? [undefined] : entries;
+        return choices.some(({ test, isAbsence }) => (isAbsence ? values.every(test) : values.some(test)));
       };
     }
     const below = compilePattern(wanted, at);
@@ -63,7 +67,8 @@ function compileValue(wanted: unknown, place: string): Test {
   switch (operator) {
     case 'exists':
       if (typeof operand !== 'boolean') unknown();
-      return (value) => (value !== undefined) === operand;
+      // "Exists matching only works on leaf nodes. It does not work on intermediate nodes."
+      return (value) => (value !== undefined && !isObject(value)) === operand;
     case 'prefix':
       if (!isText(text)) return unknown();
       return (value) => isText(value) && lower(value).startsWith(lower(text));
@@ -74,12 +79,12 @@ function compileValue(wanted: unknown, place: string): Test {
       if (!isText(operand)) return unknown();
       return (value) => isText(value) && value.toLowerCase() === operand.toLowerCase();
     case 'wildcard': {
-      if (!isText(operand)) return unknown();
+      // A backslash before * or \ makes it a character as any other; EventBridge refuses it elsewhere, and ** too.
+      if (!isText(operand) || !/^(?:[^\\*]|\\[\\*]|\*(?!\*))*$/s.test(operand)) return unknown();
       const expression = new RegExp(
-        `^${operand
-          .split('*')
-          .map((part) => part.replace(/[\\^$.+()|[\]{}?]/g, '\\$&'))
-          .join('.*')}$`,
+        `^${operand.replace(/\\?[\\*]|[$^.+()|[\]{}?]/g, (found) =>
+          found === '*' ? '.*' : found.length === 2 ? found : `\\${found}`,
+        )}$`,
         's',
       );
       return (value) => isText(value) && expression.test(value);

@@ -51,6 +51,9 @@ const mayBeAbsent = new Set(
   ].map((key) => key.toLowerCase()),
 );
 
+/** Of a resource that may have no such tag. */
+const TAG = /^(?:aws|secretsmanager):resourcetag\//;
+
 /** Private-use character that stands for a literal asterisk; the simulator takes `*` in a request for a pattern. */
 const asterisk = '\u{E000}';
 
@@ -131,7 +134,7 @@ async function decide(
   const { action, resource, context } = question;
   const present = new Set(Object.keys(context).map((key) => key.toLowerCase()));
   for (const key of conditionKeys(allDocuments(question), action.split(':')[0])) {
-    if (!present.has(key) && !mayBeAbsent.has(key)) {
+    if (!present.has(key) && !mayBeAbsent.has(key) && !TAG.test(key)) {
       return refused(`because the laptop stack has no value for the condition key ${key}`);
     }
   }

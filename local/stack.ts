@@ -148,6 +148,8 @@ export async function startStack(options: {
   running.defer(() => secretsManager.stop());
   const streams = openStreams({ engine: engine.endpoint, clock, ...world });
   const servedApis: ServedApi[] = [];
+  /** Of the APIs that are served, by their ids. */
+  const origins = new Map<string, string>();
   const awsServices: AwsService[] = [
     dynamoDbService({ engine: engine.endpoint, ...world, onWrite: streams.wake }),
     sqs,
@@ -173,6 +175,7 @@ export async function startStack(options: {
     clock,
     ...world,
     endpoints: endpointVariables(front.endpoint),
+    here: (value) => value.replace(API_ORIGIN, (origin, id: string) => origins.get(id) ?? origin),
   });
   running.defer(() => lambda.close());
   const invoke = (functionArn: string, payload: unknown) => lambda.invoke(functionArn, payload);
@@ -217,6 +220,7 @@ export async function startStack(options: {
       const api = await start(port === 0 ? 0 : port + index).catch(portProblem(port + index));
       running.defer(() => api.close());
       servedApis.push(api);
+      origins.set(api.apiId, api.url.replace(/(?<=:\d+)\/.*$/, ''));
       served[apiName(api, outputs)] = api.url;
     }
     return served;
@@ -332,6 +336,9 @@ const endpointVariables = (endpoint: string): Record<string, string> => ({
     ]),
   ),
 });
+
+/** Where AWS would serve an API. */
+const API_ORIGIN = /(?:https|wss):\/\/([a-z0-9]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/g;
 
 const isApi = (type: string): boolean =>
   type === 'AWS::ApiGateway::RestApi' || type === 'AWS::ApiGatewayV2::Api';

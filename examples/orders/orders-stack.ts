@@ -13,6 +13,8 @@ export interface OrdersStackProps extends StackProps {
 
 /** An API of a product team. It knows of Rekey two ARNs, and of keys nothing but the scopes its routes need. */
 export class OrdersStack extends Stack {
+  readonly url: string;
+
   constructor(scope: Construct, id: string, { rekey, mode, ...props }: OrdersStackProps) {
     super(scope, id, props);
     const logs = {
@@ -27,7 +29,16 @@ export class OrdersStack extends Stack {
         memorySize: 256,
       });
 
-    const api = new ProtectedRestApi(this, 'Api', { rekey, description: 'Orders', ...logs });
+    const api = new ProtectedRestApi(this, 'Api', {
+      rekey,
+      description: 'Orders',
+      scopes: {
+        'orders:read': 'Read orders',
+        'orders:write': 'Place orders',
+        'orders:refund': 'Give the money for an order back',
+      },
+      ...logs,
+    });
     api.addRoute('GET /orders', {
       scopes: ['orders:read'],
       handler: lambda('ListOrders', 'list-orders.ts', 'Lists orders'),
@@ -41,6 +52,7 @@ export class OrdersStack extends Stack {
       handler: lambda('RefundOrder', 'refund-order.ts', 'Refunds an order'),
     });
 
+    this.url = api.url;
     new CfnOutput(this, 'OrdersApiUrl', { value: api.url });
   }
 }

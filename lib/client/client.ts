@@ -146,10 +146,13 @@ export function createRekeyClient({
     const parent = await parentOf(seen, works);
     let stored = seen;
     for (let tries = 1; tries <= MOST_TRIES; tries++) {
-      const key = await management.rotate(parent, gracePeriodHours).catch((error: unknown) => {
-        if (isRefusal(error, 409)) return error as RekeyRefusal;
-        throw error;
-      });
+      const key = await management.rotate(parent, { grace_period_hours: gracePeriodHours }).then(
+        (made) => made.key,
+        (error: unknown) => {
+          if (isRefusal(error, 409)) return error as RekeyRefusal;
+          throw error;
+        },
+      );
       if (typeof key === 'string') {
         const wasFirst = await store.write({ key, previous_key: parent }, stored);
         // Not so if somebody else asked for the same successor meanwhile: a process that was killed after asking, say.

@@ -9,6 +9,12 @@ export interface KeyState {
   successor_key_id: string | null;
 }
 
+/** What a key may ask of its own rotation. */
+export interface RotateSelf {
+  /** Hours that the old key works on. */
+  grace_period_hours: number;
+}
+
 /** The management API refused. `type` is the problem's: `urn:rekey:problem:already_rotated`. */
 export class RekeyRefusal extends Error {
   override readonly name = 'RekeyRefusal';
@@ -30,6 +36,8 @@ const LONGEST_CALL = 10_000;
  * key". Whoever asks again, after a crash or a lost answer, gets that successor with a new secret.
  */
 const SAME_SUCCESSOR = 'rekey-client';
+
+export type Management = ReturnType<typeof managementOf>;
 
 /** The operations of the management API that a key may call for itself. Any of them throws RekeyRefusal. */
 export function managementOf(url: string, send: typeof fetch) {
@@ -60,10 +68,15 @@ export function managementOf(url: string, send: typeof fetch) {
   return {
     self: async (key: string): Promise<KeyState> => (await call('GET', '', key))['api_key'] as KeyState,
 
-    /** The text of the successor. @param grace_period_hours while the key still works */
-    rotate: async (key: string, grace_period_hours: number): Promise<string> => {
-      const headers = { 'idempotency-key': SAME_SUCCESSOR };
-      return String((await call('POST', '/rotate', key, { grace_period_hours }, headers))['key']);
+    /** The successor, and its text. @param idempotencyKey who sends it again gets the same successor */
+    rotate: async (
+      key: string,
+      request: RotateSelf,
+      idempotencyKey: string = SAME_SUCCESSOR,
+    ): Promise<{ key: string; api_key: KeyState }> => {
+      const headers = { 'idempotency-key': idempotencyKey };
+      const answer = await call('POST', '/rotate', key, request, headers);
+      return { key: String(answer['key']), api_key: answer['api_key'] as KeyState };
     },
 
     revoke: async (key: string, reason?: string): Promise<KeyState> =>

@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { ApiKey, Environment, OnReuse, OwnerAccess } from '../api-key.schema.ts';
 import { publicKey } from '../api-key.ts';
+import { knownFor } from '../api-table.ts';
 import { demandEnvironment, demandGrantable, demandOwner } from '../caller.ts';
+import { demandKnown } from '../catalog.ts';
 import { keyPrefix, lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
 import { oncePer } from '../idempotency.ts';
 import {
@@ -69,12 +71,13 @@ export const createKey = defineOperation({
   scope: 'api-keys:create',
   summary: 'Create a key',
   description:
-    'Makes a key and shows its text this once. Nobody grants what they lack: every scope must be covered by the scopes of the calling key.',
+    'Makes a key and shows its text this once. Nobody grants what they lack: every scope must be covered by the scopes of the calling key, and be one that some API knows.',
   body: CreateKey,
   idempotent: true,
   answer: { status: 201, description: 'The new key, and its text.', schema: CreatedKey },
   problems: [
     'scope_escalation',
+    'unknown_scope',
     'owner_forbidden',
     'environment_forbidden',
     'key_revoked',
@@ -103,6 +106,7 @@ export const createKey = defineOperation({
       first: async (claim) => {
         const { name, owner_id, owner_access, scopes, metadata, notify_days_before } = body;
         const { grace_starts, on_reuse, honey } = body;
+        demandKnown(scopes, await knownFor(scopes));
         const expires_at = decideExpiry(body, now, lifetimeSettings());
         const made = newKey(
           {

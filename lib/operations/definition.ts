@@ -29,7 +29,7 @@ type Access = { scope: string; authenticated?: never } | { authenticated: true; 
 interface Definition<Query extends z.ZodType, Body extends z.ZodType, Answer extends z.ZodType> {
   /** Also the name of its file in functions/ and of its Lambda. */
   name: string;
-  method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** As API Gateway writes it: `/api-keys/{id}`. */
   path: string;
   /** What the ids of the path look like, by name. @default `{id}` is a key's */
@@ -39,6 +39,8 @@ interface Definition<Query extends z.ZodType, Body extends z.ZodType, Answer ext
   /** Query parameters by name, each a string; absent: none are taken. */
   query?: Query;
   body?: Body;
+  /** Bytes. @default 16 KB */
+  largestBody?: number;
   /** Whether a request without a body means `{}`. */
   bodyOptional?: true;
   /** Whether the body is where the text of a key belongs. Everywhere else it is refused. */

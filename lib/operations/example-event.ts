@@ -1,7 +1,10 @@
 import type { z } from 'zod';
+import type { Api } from '../api.schema.ts';
+import { apiEvent } from '../api-event.ts';
 import type { Event, EventType, EventWebhookEndpoint } from '../event.schema.ts';
-import { keyEvent, type Origin } from '../event.ts';
+import { keyEvent, type Origin, replayEvent } from '../event.ts';
 import { newId } from '../key-format.ts';
+import { exampleApi } from './example-api.ts';
 import { exampleKey, exampleRotatedKey, exampleSuccessor } from './example-key.ts';
 
 const origin = (at: string): Origin => ({
@@ -27,6 +30,7 @@ const RENAMED = '2026-11-25T08:30:00.000Z';
 const ROTATED = exampleSuccessor.created_at;
 const FIRST_USED = '2026-11-24T09:02:11.480Z';
 const REVOKED = '2026-12-01T16:20:05.120Z';
+const REPLAYED = '2026-12-02T09:30:00.000Z';
 const NOTICED = '2027-02-08T09:00:00.000Z';
 const ENDED = '2026-12-26T09:00:00.000Z';
 
@@ -64,6 +68,7 @@ const endpointEvent = (
     owner_id: endpoint.owner_id,
     api_key_id: null,
     webhook_endpoint_id: endpoint.id,
+    api_id: null,
     actor,
     request_id,
     source_ip,
@@ -72,6 +77,17 @@ const endpointEvent = (
     changes,
     data: { webhook_endpoint: { ...endpoint, ...facts } },
   };
+};
+
+const apiExample = (at: string, change: Omit<Parameters<typeof apiEvent>[0], 'lost_scopes'>): Event => ({
+  ...apiEvent({ ...change, lost_scopes: [] }, origin(at)),
+  id: idAt(at),
+});
+const widened: Api = {
+  ...exampleApi,
+  routes: { ...exampleApi.routes, 'DELETE /things/{id}': ['things:delete'] },
+  version: 2,
+  updated_at: RENAMED,
 };
 
 /** One event of each type, for the documentation. */
@@ -155,4 +171,20 @@ export const exampleEvents: Record<EventType, Event> = {
     changes: [{ field: 'secret_version', from: 1, to: 2 }],
     facts: { secret_version: 2 },
   }),
+  'api.registered': apiExample(CREATED, { before: undefined, after: exampleApi }),
+  'api.updated': apiExample(RENAMED, { before: exampleApi, after: widened }),
+  'api.deleted': apiExample(REVOKED, { before: widened, after: undefined }),
+  'events.replayed': {
+    ...replayEvent(
+      { key_id: exampleKey.created_by, owner_id: 'platform' },
+      {
+        from: '2026-12-01T00:00:00.000Z',
+        to: '2026-12-02T00:00:00.000Z',
+        types: ['api_key.revoked'],
+        owner_id: null,
+      },
+      origin(REPLAYED),
+    ),
+    id: idAt(REPLAYED),
+  },
 };

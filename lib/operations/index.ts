@@ -3,17 +3,22 @@ import { compromiseKey } from './compromise-key.ts';
 import { createKey } from './create-key.ts';
 import { createWebhookEndpoint } from './create-webhook-endpoint.ts';
 import type { Operation } from './definition.ts';
+import { deleteApi } from './delete-api.ts';
 import { deleteWebhookEndpoint } from './delete-webhook-endpoint.ts';
+import { getApi } from './get-api.ts';
 import { getKey } from './get-key.ts';
 import { getSelf } from './get-self.ts';
 import { getWebhookEndpoint } from './get-webhook-endpoint.ts';
+import { listApis } from './list-apis.ts';
 import { listEventTypes } from './list-event-types.ts';
 import { listEvents } from './list-events.ts';
 import { listKeyEvents } from './list-key-events.ts';
 import { listKeys } from './list-keys.ts';
 import { listLineage } from './list-lineage.ts';
+import { listScopes } from './list-scopes.ts';
 import { listWebhookDeliveries } from './list-webhook-deliveries.ts';
 import { listWebhookEndpoints } from './list-webhook-endpoints.ts';
+import { putApi } from './put-api.ts';
 import { redeliverMissedWebhooks } from './redeliver-missed-webhooks.ts';
 import { redeliverWebhook } from './redeliver-webhook.ts';
 import { replayEvents } from './replay-events.ts';
@@ -56,4 +61,9 @@ export const operations: readonly Operation[] = [
   listWebhookDeliveries,
   redeliverWebhook,
   redeliverMissedWebhooks,
+  putApi,
+  listApis,
+  getApi,
+  deleteApi,
+  listScopes,
 ];

@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { readCursor, signCursor } from '../cursor.ts';
 import { cursorSecret } from '../cursor-secret.ts';
 import { EventType } from '../event.schema.ts';
+import { replayEvent } from '../event.ts';
 import * as eventReplay from '../event-replay.ts';
+import { recordEvent } from '../event-table.ts';
 import { OwnerId, SentInstant } from '../key-fields.schema.ts';
 import { EnvironmentForbidden, OwnerForbidden } from '../problem.ts';
 import { defineOperation } from './definition.ts';
@@ -51,7 +53,7 @@ export const replayEvents = defineOperation({
   scope: 'events:replay',
   summary: 'Send events again',
   description:
-    'Puts stored events on the bus again, oldest first, each as it was recorded and with its old id, so whoever takes each id once takes none twice. A call sends a part: go on until `next_cursor` is null. Only for live keys whose owner_access is `any`.',
+    'Puts stored events on the bus again, oldest first, each as it was recorded and with its old id, so whoever takes each id once takes none twice. That it was asked for is an event itself, `events.replayed`. A call sends a part: go on until `next_cursor` is null. Only for live keys whose owner_access is `any`.',
   body: ReplayEvents,
   answer: { status: 200, description: 'How far it came.', schema: Replayed },
   problems: ['invalid_cursor', 'owner_forbidden', 'environment_forbidden'],
@@ -63,7 +65,7 @@ export const replayEvents = defineOperation({
     },
     answer: { replayed: 42, not_replayed: [], next_cursor: null },
   },
-  async run({ caller, body: { cursor, ...body } }) {
+  async run({ caller, body: { cursor, ...body }, origin }) {
     if (caller.owner_access !== 'any')
       throw new OwnerForbidden('A replay is for all who listen. Call with a key whose owner_access is any.');
     if (caller.environment !== 'live')
@@ -72,6 +74,11 @@ export const replayEvents = defineOperation({
     const { from, to, types, owner_id } = body;
     const bound = { operation: 'replay-events', caller_key_id: caller.key_id, query: body };
     const secret = await cursorSecret();
+    // A cursor is signed, so whoever goes on with one has begun, and that is in the trail.
+    if (cursor === undefined)
+      await recordEvent(
+        replayEvent(caller, { from, to, types: types ?? null, owner_id: owner_id ?? null }, origin),
+      );
     const { last, ...done } = await eventReplay.replayEvents({
       from: Math.max(Date.parse(from), 0),
       to: Math.max(Date.parse(to), 0),

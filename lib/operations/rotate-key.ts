@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { ApiKey } from '../api-key.schema.ts';
 import { publicKey } from '../api-key.ts';
+import { knownFor } from '../api-table.ts';
 import { demandEnvironment, demandGrantable, demandOwner } from '../caller.ts';
+import { demandKnown } from '../catalog.ts';
 import {
   keyPrefix,
   lifetimeSettings,
@@ -67,6 +69,7 @@ export const rotateKey = defineOperation({
   answer: { status: 201, description: 'The successor and its text, and the old key.', schema: RotatedKey },
   problems: [
     'scope_escalation',
+    'unknown_scope',
     'owner_forbidden',
     'environment_forbidden',
     'not_found',
@@ -95,6 +98,9 @@ export const rotateKey = defineOperation({
 
     const { key, successor, previous, ended } = await oncePer(claimOf('rotate-key', request), {
       first: async (claim) => {
+        // What the key has already may stay, also when no API knows it any more: its rotation must not fail.
+        const gained = (body.scopes ?? []).filter((scope) => !seen.scopes.includes(scope));
+        const known = gained.length > 0 ? await knownFor(gained) : undefined;
         const successorId = newKeyId(now);
         const { key, digest, hint } = mintKey({
           prefix: keyPrefix(),
@@ -106,6 +112,7 @@ export const rotateKey = defineOperation({
           (record, line) => {
             const { successor, ...decided } = decideRotation(record, body, now, settings, line);
             demandGrantable(caller, successor.scopes);
+            if (known) demandKnown(gained, known);
             return {
               ...decided,
               successor: successorRecord(

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { OnReuse } from '../api-key.schema.ts';
+import { knownFor } from '../api-table.ts';
 import { shownTo } from '../caller.ts';
+import { demandKnown } from '../catalog.ts';
 import { lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
 import { decideChange } from '../key-change.ts';
 import { GraceStart, Metadata, Name, NotifyDaysBefore, Scopes, SentInstant } from '../key-fields.schema.ts';
@@ -50,6 +52,7 @@ export const updateKey = defineOperation({
   answer: { status: 200, description: 'The key after the change.', schema: OneKey },
   problems: [
     'scope_escalation',
+    'unknown_scope',
     'owner_forbidden',
     'environment_forbidden',
     'not_found',
@@ -64,9 +67,17 @@ export const updateKey = defineOperation({
   },
   async run({ caller, id, body, now, origin }) {
     const settings = { ...lifetimeSettings(), ...scheduleSettings(), retention_days: retentionDays() };
+    const found = await visibleKey(caller, id);
+    const gained = (body.scopes ?? []).filter((scope) => !found.scopes.includes(scope));
+    const known = gained.length > 0 ? await knownFor(gained) : undefined;
     const record = await keyTable.updateKey(
-      await visibleKey(caller, id),
-      (seen) => decideChange(seen, body, caller, now, settings),
+      found,
+      (seen) => {
+        const change = decideChange(seen, body, caller, now, settings);
+        // What the key has already may stay, also when no API knows it any more.
+        if (known) demandKnown(gained, known);
+        return change;
+      },
       origin,
     );
     return { api_key: shownTo(caller, record, now) };

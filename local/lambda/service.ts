@@ -79,6 +79,7 @@ interface LambdaFunction {
  *
  * @param resources everything deployed; read at each use, so it may grow
  * @param endpoints environment variables with the URLs of the services that functions reach, added to each function
+ * @param here what a variable of the template says, with the URLs of the templates' APIs as they are on this machine
  */
 export function startLambda(options: {
   resources: readonly DeployedResource[];
@@ -87,8 +88,9 @@ export function startLambda(options: {
   account: string;
   region: string;
   endpoints: Record<string, string>;
+  here?: (value: string) => string;
 }): LambdaService {
-  const { resources, clock, account, region, endpoints } = options;
+  const { resources, clock, account, region, endpoints, here = (value) => value } = options;
   const logDir = join(options.stateDir, 'logs');
   mkdirSync(logDir, { recursive: true, mode: 0o700 });
   const functions = new Map<string, LambdaFunction>();
@@ -197,7 +199,8 @@ export function startLambda(options: {
     const secretAccessKey = randomBytes(30).toString('base64');
     const instance = new Instance({
       environment: {
-        ...fn.environment,
+        // Now: when the function was deployed, no API had its port yet.
+        ...Object.fromEntries(Object.entries(fn.environment).map(([name, value]) => [name, here(value)])),
         AWS_ACCESS_KEY_ID: accessKeyId,
         AWS_SECRET_ACCESS_KEY: secretAccessKey,
         AWS_SESSION_TOKEN: randomBytes(60).toString('base64'),

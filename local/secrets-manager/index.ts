@@ -37,6 +37,8 @@ interface Secret {
   made_of?: string;
   created: number;
   changed: number;
+  /** Of the template; absent in what an earlier version of this file kept. */
+  tags?: { Key: string; Value: string }[];
   versions: Record<string, Version>;
   rotation?: Rotation;
   /** When it was deleted, and when it will be gone. */
@@ -267,6 +269,7 @@ export function startSecretsManager(o: {
         Name: secret.name,
         CreatedDate: seconds(secret.created),
         LastChangedDate: seconds(secret.changed),
+        ...(secret.tags && { Tags: secret.tags }),
         ...(secret.deleted && { DeletedDate: seconds(secret.deleted.at) }),
         ...(secret.rotation && {
           RotationEnabled: true,
@@ -389,6 +392,12 @@ export function startSecretsManager(o: {
           resource: arn,
           context: {
             'secretsmanager:SecretId': arn,
+            ...Object.fromEntries(
+              (secrets[arn]?.tags ?? []).flatMap(({ Key, Value }) => [
+                [`aws:ResourceTag/${Key}`, Value],
+                [`secretsmanager:ResourceTag/${Key}`, Value],
+              ]),
+            ),
             ...(stage && { 'secretsmanager:VersionStage': stage }),
             ...(version && { 'secretsmanager:VersionId': version }),
             ...(rotator && { 'secretsmanager:resource/AllowRotationLambdaArn': rotator }),
@@ -407,7 +416,12 @@ export function startSecretsManager(o: {
     },
 
     add({ stack, logicalId, properties, ref, attributes }) {
-      const { SecretString, GenerateSecretString } = properties as {
+      const {
+        SecretString,
+        GenerateSecretString,
+        Tags: tags = [],
+      } = properties as {
+        Tags?: { Key: string; Value: string }[];
         SecretString?: string;
         GenerateSecretString?: PasswordRules & { SecretStringTemplate?: string; GenerateStringKey?: string };
       };
@@ -417,7 +431,8 @@ export function startSecretsManager(o: {
         .update(JSON.stringify([SecretString, GenerateSecretString]))
         .digest('hex');
       const known = secrets[ref];
-      if (known?.made_of === made_of) return;
+      if (known) known.tags = tags;
+      if (known?.made_of === made_of) return keep();
       const now = o.clock.now();
       const secret = known ?? {
         name: attributes['Name'] ?? ref,
@@ -425,9 +440,13 @@ export function startSecretsManager(o: {
         created: now,
         changed: now,
         versions: {},
+        tags,
       };
       secrets[ref] = { ...secret, made_of };
-      put(secrets[ref], SecretString ?? generated(GenerateSecretString ?? {}), randomUUID(), [CURRENT]);
+      // Without either it is empty, and somebody else puts the first value.
+      const value = SecretString ?? (GenerateSecretString && generated(GenerateSecretString));
+      if (value === undefined) keep();
+      else put(secrets[ref], value, randomUUID(), [CURRENT]);
     },
 
     addRotation({ stack, logicalId, properties }) {

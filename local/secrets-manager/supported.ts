@@ -19,8 +19,9 @@ export const supported: Supported = {
       'GenerateSecretString.RequireEachIncludedType': 'used',
       'GenerateSecretString.SecretStringTemplate': 'used',
       KmsKeyId: { noEffect: 'secrets are in a file of the user who runs the stack' },
+      'Tags.Key': 'used',
+      'Tags.Value': 'used',
       Description: label,
-      Tags: label,
     },
   },
   'AWS::SecretsManager::RotationSchedule': {

@@ -366,8 +366,13 @@ describe('a table of routes from a stranger', () => {
     const register = Object.entries(stack.functions).find(([id]) =>
       id.startsWith('Rekey/RegisterRoutes'),
     )?.[1];
-    const keys = (await everyItem(stack)) as { pk: { S: string } }[];
-    const apis = [...new Set(keys.map(({ pk }) => pk.S).filter((pk) => pk.startsWith('routes_')))];
+    const keys = (await everyItem(stack)) as {
+      pk: { S: string };
+      sk: { S: string };
+      owner_id?: { S: string };
+    }[];
+    const tables = keys.filter(({ pk, sk }) => pk.S.startsWith('routes_') && sk.S !== 'current');
+    const apis = [...new Set(tables.map(({ pk }) => pk.S))];
     expect(apis).toHaveLength(Object.keys(stack.apis).length);
 
     const told: { Status: string }[] = [];
@@ -384,32 +389,56 @@ describe('a table of routes from a stranger', () => {
     await new Promise<void>((listening) => cloudFormation.listen(0, '127.0.0.1', listening));
     const ResponseURL = `http://127.0.0.1:${(cloudFormation.address() as AddressInfo).port}/`;
     const open = { 'GET /orders': [], 'POST /orders': [], 'GET /api-keys': [] };
-    const send = (api: string, Hash: string) =>
+    const owners = new Map(
+      keys
+        .filter(({ pk }) => pk.S === 'catalog')
+        .map(({ sk, owner_id }) => [sk.S.split('/')[0], owner_id!.S]),
+    );
+    /** Of a stack of the same name, which whoever calls the function can say. */
+    const forgedStack = (api: string) =>
+      `arn:aws:cloudformation:us-east-1:${owners
+        .get(api.slice('routes_'.length))!
+        .replace('stack:', '')
+        .replace('/', ':stack/')}/forged`;
+    const strangers = 'arn:aws:cloudformation:us-east-1:000000000000:stack/Stranger/s';
+    const send = (api: string, Hash: string, StackId: string, more: object = {}) =>
       fetch(`${stack.control}/2015-03-31/functions/${register}/invocations`, {
         method: 'POST',
         body: JSON.stringify({
           RequestType: 'Create',
           ResponseURL,
-          StackId: 's',
+          StackId,
           RequestId: 'r',
           LogicalResourceId: 'l',
           ResourceProperties: { RestApiId: api.slice('routes_'.length), Hash, Routes: JSON.stringify(open) },
+          ...more,
         }),
       });
     for (const api of apis) {
       // Under the name of the table in force it is refused; under its own name nobody asks for it.
       const inForce = (await everyItem(stack)) as { pk: { S: string }; sk: { S: string } }[];
-      await send(api, inForce.find(({ pk }) => pk.S === api)!.sk.S);
-      await send(api, routesHash(open));
+      await send(
+        api,
+        inForce.find(({ pk, sk }) => pk.S === api && sk.S !== 'current')!.sk.S,
+        forgedStack(api),
+      );
+      await send(api, routesHash(open), strangers);
+      await send(api, routesHash(open), forgedStack(api));
     }
-    cloudFormation.close();
-    expect(told.map(({ Status }) => Status)).toEqual(apis.flatMap(() => ['FAILED', 'SUCCESS']));
+    expect(told.map(({ Status }) => Status)).toEqual(apis.flatMap(() => ['FAILED', 'FAILED', 'SUCCESS']));
 
     const { key } = await newKey({ scopes: ['nothing:here'] });
     expect((await orders('GET', '/orders', { key })).status).toBe(403);
     expect((await orders('POST', '/orders', { key, body: { item: 'book' } })).status).toBe(403);
     expect((await management('GET', '/api-keys', { key })).status).toBe(403);
     expect((await orders('GET', '/orders')).status).toBe(401);
+
+    for (const api of apis)
+      await send(api, '', strangers, {
+        RequestType: 'Delete',
+        PhysicalResourceId: `${api}/${routesHash(open)}`,
+      });
+    cloudFormation.close();
   });
 });
 
@@ -481,6 +510,10 @@ describe('a key with as many and as long scopes as there can be', () => {
   it('opens what it holds, and nothing else', async () => {
     const part = (i: number) => `${'r'.repeat(60)}${String(i).padStart(3, '0')}`;
     const scopes = Array.from({ length: 99 }, (_, i) => `${part(i)}:${part(i)}`);
+    await management('PUT', '/apis/manyscopes', {
+      key: admin,
+      body: { routes: {}, scopes: Object.fromEntries(scopes.map((scope) => [scope, 'Long'])) },
+    });
     const { key } = await newKey({ scopes: [...scopes, 'orders:read'] });
     expect(await opens(key)).toBe(200);
     expect((await orders('POST', '/orders', { key, body: { item: 'book' } })).body.missing_scopes).toEqual([

@@ -12,6 +12,12 @@ const { CLIENT_MANAGEMENT, CLIENT_ORDERS, CLIENT_STORE, CLIENT_ROTATE_AFTER } = 
 /** At once and whole, whatever kills this process next. */
 const tell = (line: object): void => void writeSync(1, `${JSON.stringify(line)}\n`);
 
+const problemOf = ({ message, name, status }: Error & { status?: number }) => ({
+  problem: message,
+  name,
+  status,
+});
+
 const client = createRekeyClient({
   managementUrl: CLIENT_MANAGEMENT!,
   apis: [CLIENT_ORDERS!],
@@ -19,7 +25,7 @@ const client = createRekeyClient({
   rotateAfter: Number(CLIENT_ROTATE_AFTER),
   checkEverySeconds: 0.2,
   onEvent: (event) =>
-    tell(event.type === 'problem' ? { problem: String((event.cause as Error).message) } : event),
+    tell(event.type === 'problem' ? problemOf(event.cause as Error & { status?: number }) : event),
 });
 
 let stopping = false;

@@ -219,6 +219,25 @@ describe('POST /events/replay', () => {
     expect((await replay({ ...range, owner_id, types: ['api_key.expired'] })).body.replayed).toBe(0);
   });
 
+  it('stands in the trail of the key that asked, with what it asked for', async () => {
+    const asking = await newKey({ owner_id, scopes: ['events:replay'], owner_access: 'any' });
+    const range = { from: '2026-01-01T00:00:00.000Z', to: '2026-01-02T00:00:00.000Z' };
+    expect((await replay({ ...range, types: ['api_key.revoked'] }, asking.key)).status).toBe(200);
+    const { body } = await read(`/api-keys/${asking.id}/events?limit=1`);
+    expect(body.data).toEqual([
+      expect.objectContaining({
+        type: 'events.replayed',
+        actor: asking.id,
+        api_key_id: asking.id,
+        owner_id,
+        request_id: expect.any(String),
+        source_ip: '127.0.0.1',
+        data: { replay: { ...range, types: ['api_key.revoked'], owner_id: null } },
+      }),
+    ]);
+    expect(await until(async () => (await onTheBus(body.data[0].id)).length > 0)).toBe(true);
+  });
+
   it('is for live keys that act for all owners, and have the scope', async () => {
     const range = { from: '2026-01-01T00:00:00Z', to: '2026-01-02T00:00:00Z' };
     const asking = async (more: object) => {

@@ -27,7 +27,8 @@ export interface RunningStack extends StackFile {
   stop(): Promise<number | null>;
 }
 
-const READY_WITHIN_MS = 120_000;
+/** It synthesizes the app first, which takes seconds, or minutes on a machine that is busy with other things. */
+const READY_WITHIN_MS = 300_000;
 
 /**
  * Starts the laptop stack as a person would, on free ports and with a state of its own. The first of a run

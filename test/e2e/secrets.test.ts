@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { operations } from '../../lib/operations/index.ts';
+import { type Receiver, startReceiver } from '../lib/webhook-receiver.ts';
 import type { Answer } from './client.ts';
 import { managementOf, productOf } from './client.ts';
 import { everyFile, everyItem, forget, type RunningStack, startRunningStack } from './running-stack.ts';
+import { until } from './webhook-endpoints.ts';
 
 /** Every operation and every refusal, then a search of every byte that was written anywhere. */
 describe('the plaintext of a key', () => {
@@ -11,17 +14,24 @@ describe('the plaintext of a key', () => {
   const minted: { key: string; by: Answer }[] = [];
   const trail: { user_agent: string | null; data: object }[] = [];
 
+  let receiver: Receiver;
+
   beforeAll(async () => {
+    receiver = await startReceiver();
     stack = await startRunningStack();
     const management = managementOf(stack.apis.management);
     const orders = productOf(stack.apis.orders);
     const noted = (what: string, answer: Answer): Answer => {
       answers.push({ what, answer });
-      if (typeof answer.body?.key === 'string') minted.push({ key: answer.body.key, by: answer });
+      const shown = answer.body?.key ?? answer.body?.secret;
+      if (typeof shown === 'string') minted.push({ key: shown, by: answer });
       return answer;
     };
     const call = async (method: string, path: string, body?: unknown, key = stack.admin_key, headers = {}) =>
-      noted(`${method} ${path}`, await management(method, path, { key, body, headers }));
+      noted(
+        `${method} ${path}`,
+        await management(method, path, { key, ...(body !== undefined && { body }), headers }),
+      );
     const body = { name: 'n', owner_id: 'team', scopes: ['orders:read'], metadata: { a: 'b' } };
 
     const { key, api_key } = (await call('POST', '/api-keys', body)).body;
@@ -50,6 +60,35 @@ describe('the plaintext of a key', () => {
     trail.push(...(await call('GET', '/events?owner_id=team')).body.data);
     await call('GET', '/event-types');
 
+    // What a key does to itself, a rotation that is taken back, and the end of a compromised line.
+    const own = (await call('POST', '/api-keys', body)).body.key;
+    await call('GET', '/api-keys/self', undefined, own);
+    const heir = (await call('POST', '/api-keys/self/rotate', {}, own)).body.key;
+    await call('POST', '/api-keys/self/revoke', {}, heir);
+    const kept = (await call('POST', '/api-keys', body)).body.api_key.id;
+    await call('POST', `/api-keys/${kept}/rotate`, {});
+    await call('POST', `/api-keys/${kept}/rotate/cancel`, {});
+    const compromised = { scope: 'family', reason: 'found in a log', replace: true };
+    await call('POST', `/api-keys/${kept}/compromise`, compromised);
+    const now = Date.now();
+    const hour = { from: new Date(now - 3_600_000).toISOString(), to: new Date(now + 60_000).toISOString() };
+    await call('POST', '/events/replay', { ...hour, owner_id: 'team' });
+
+    // Webhooks, whose secrets are shown once too.
+    const hook = { url: receiver.url, events: ['*'], owner_id: 'team' };
+    const endpoint = (await call('POST', '/webhook-endpoints', hook)).body.webhook_endpoint.id;
+    await call('GET', '/webhook-endpoints?owner_id=team');
+    await call('GET', `/webhook-endpoints/${endpoint}`);
+    await call('PATCH', `/webhook-endpoints/${endpoint}`, { description: 'a receiver' });
+    await call('POST', `/webhook-endpoints/${endpoint}/rotate-secret`, {});
+    await call('POST', `/webhook-endpoints/${endpoint}/test`);
+    await call('POST', '/api-keys', body);
+    await until(() => receiver.received.length >= 2, 30);
+    const [delivery] = (await call('GET', `/webhook-endpoints/${endpoint}/deliveries`)).body.data;
+    await call('POST', `/webhook-endpoints/${endpoint}/deliveries/${delivery.id}/redeliver`);
+    await call('POST', `/webhook-endpoints/${endpoint}/deliveries/redeliver`);
+    await call('DELETE', `/webhook-endpoints/${endpoint}`);
+
     // A key where it does not belong: refused, and not repeated.
     await call('POST', '/api-keys', { ...body, colour: next });
     await call('POST', '/api-keys', { ...body, scopes: [next] });
@@ -71,6 +110,7 @@ describe('the plaintext of a key', () => {
   });
 
   afterAll(async () => {
+    await receiver?.close();
     await stack?.stop();
     if (stack) forget(stack.stateDir);
   });
@@ -78,13 +118,20 @@ describe('the plaintext of a key', () => {
   it('is in the one answer that returns it, and nowhere else', async () => {
     expect(minted.length).toBeGreaterThanOrEqual(4);
     const keys = [...minted.map(({ key }) => key), stack.admin_key];
-    // Any twelve characters of the secret part would be a leak too.
-    const needles = keys.flatMap((key) => [key, key.slice(30, 42), key.slice(45, 57)]);
+    // Any twelve characters of the secret part would be a leak too. That of a webhook is shorter.
+    const needles = keys.flatMap((key) => [
+      key,
+      ...(key.startsWith('whsec_') ? [10, 25] : [30, 45]).map((from) => key.slice(from, from + 12)),
+    ]);
 
     const places = [
       ...everyFile(stack.stateDir)
         .filter(({ path }) => !path.endsWith('stack.json'))
         .map(({ path, bytes }) => ({ where: path, text: bytes.toString('latin1') })),
+      ...receiver.received.map(({ body, headers }) => ({
+        where: `the webhook ${headers['webhook-id']}`,
+        text: `${body} ${JSON.stringify(headers)}`,
+      })),
       { where: 'the table', text: JSON.stringify(await everyItem(stack)) },
       ...answers.map(({ what, answer }) => ({
         where: `the answer to ${what} (${answer.status})`,
@@ -102,6 +149,16 @@ describe('the plaintext of a key', () => {
       return needles.some((needle) => text.includes(needle)) ? [place.where] : [];
     });
     expect(leaks).toEqual([]);
+  });
+
+  it('was looked for in what every operation does', () => {
+    const done = answers
+      .filter(({ answer }) => answer.status < 300)
+      .map(({ what }) => what.replace(/\?.*/, '').replace(/(?:key|whe|evt)_\w{22}/g, '{}'));
+    const operation = ({ method, path }: { method: string; path: string }) =>
+      `${method} ${path.replace(/\{\w+\}/g, '{}')}`;
+    expect(operations.map(operation).filter((one) => !done.includes(one))).toEqual([]);
+    expect(receiver.received.length).toBeGreaterThan(1);
   });
 
   it('is masked where a client put it into its user agent, and the trail has no hint of it', () => {

@@ -10,7 +10,8 @@ import { fileStore } from 'rekey/client/node';
 import { admin, management, newKey, stack } from './client.ts';
 
 const PROCESSES = 8;
-const ROTATIONS = 50;
+/** `npm run test:client` sets 50. */
+const ROTATIONS = Number(process.env['REKEY_ROTATIONS'] ?? 12);
 /** A key of one day is replaced after three quarters of a second. */
 const ROTATE_AFTER = 0.75 / 86_400;
 const KILL_EVERY_MS = 700;
@@ -19,7 +20,7 @@ const LONGEST_RUN_MS = 240_000;
 interface Seen {
   ok: number;
   failed: string[];
-  problems: string[];
+  problems: { problem: string; status?: number; name: string }[];
   killed: number;
 }
 
@@ -40,7 +41,7 @@ const startProcess = (store: string, initial: string, seen: Seen): ChildProcess 
     const told = JSON.parse(line);
     if (told.ok) seen.ok += 1;
     if (told.failed) seen.failed.push(line);
-    if (told.problem) seen.problems.push(told.problem);
+    if (told.problem) seen.problems.push(told);
   });
   createInterface({ input: child.stderr! }).on('line', (line) => seen.failed.push(line));
   return child;
@@ -60,7 +61,7 @@ describe('eight processes with one store', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it('rotate their key fifty times and are killed at random: no request fails, no key is orphaned', async () => {
+  it(`rotate their key ${ROTATIONS} times and are killed at random: no request fails, no key is orphaned`, async () => {
     const first = await newKey({ expires_in_days: 1 });
     const store = join(folder, 'key.json');
     const seen: Seen = { ok: 0, failed: [], problems: [], killed: 0 };
@@ -91,8 +92,12 @@ describe('eight processes with one store', () => {
     await next.maintain();
 
     expect(seen.failed).toEqual([]);
-    // A slow machine may time calls out; nothing else went wrong, and nothing that needs a person.
-    for (const problem of seen.problems) expect(problem).toMatch(/timeout|Try again|fault of the service/);
+    // A busy machine may answer in time no more; the client was never refused, and never needs a person.
+    const needsSomebody = seen.problems.filter(
+      ({ name, status = 0 }) => name !== 'TimeoutError' && status < 500,
+    );
+    expect(needsSomebody).toEqual([]);
+    expect(seen.problems.length).toBeLessThan(ROTATIONS);
     expect(seen.killed).toBeGreaterThan(ROTATIONS / 2);
     expect(seen.ok).toBeGreaterThan(10 * ROTATIONS);
 

@@ -28,10 +28,10 @@ export async function register(
   return { id: made.body.webhook_endpoint.id, secret: made.body.secret, receiver };
 }
 
-/** Milliseconds. A client of a service that is overwhelmed for a while. */
-const LONGEST_TRYING = 120_000;
+/** Milliseconds. On a machine that is busy with other things no request may get through for minutes. */
+const LONGEST_TRYING = 600_000;
 
-/** On a machine that is busy with other things a request may fail; it is sent again with its Idempotency-Key. */
+/** A request that fails is sent again with its Idempotency-Key. */
 async function makeKey(owner_id: string, { management, admin }: Asked): Promise<string> {
   const headers = { 'idempotency-key': randomUUID() };
   const body = { name: 'one of many', owner_id, scopes: ['orders:read'] };

@@ -6,7 +6,6 @@ import { createDynamoDbCall } from '../../lib/dynamodb-http.ts';
 import { mintKey, newKeyId } from '../../lib/key-format.ts';
 import { createKeyReader } from '../../lib/key-reader.ts';
 import { createRouteReader } from '../../lib/route-reader.ts';
-import { routeTables } from '../../lib/route-table.ts';
 import { routesHash } from '../../lib/routes.ts';
 import { API_ID, authorizerEvent } from '../lib/authorizer-event.ts';
 import { type Engine, startEngine } from './engine.ts';
@@ -29,7 +28,12 @@ beforeAll(async () => {
     AWS_SECRET_ACCESS_KEY: 'engine',
     AWS_ENDPOINT_URL_DYNAMODB: engine.endpoint,
   });
-  await routeTables(engine.table).put({ restApiId: API_ID, hash: HASH }, ROUTES);
+  await engine.table.client.send(
+    new PutCommand({
+      TableName: table,
+      Item: { pk: `routes_${API_ID}`, sk: HASH, routes: JSON.stringify(ROUTES) },
+    }),
+  );
 }, 30_000);
 
 afterAll(() => engine?.close());

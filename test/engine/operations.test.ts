@@ -16,8 +16,11 @@ import { verifyKey } from '../../lib/operations/verify-key.ts';
 import { ADMIN, type ApiRequest, call } from '../lib/api-event.ts';
 import { type Engine, startEngine } from './engine.ts';
 import { everything } from './keys.ts';
+import { knowScopes } from './known-scopes.ts';
 
 const DAY = 86_400_000;
+/** What the keys of these tests may do. */
+const SCOPES = ['orders:read', 'orders:write', 'orders:refund', 'users:read', 'a:b', 'api-keys:create'];
 let engine: Engine;
 let owners = 0;
 /** An owner that no other test uses. */
@@ -27,6 +30,7 @@ const logged: string[] = [];
 const before = { ...process.env };
 beforeAll(async () => {
   engine = await startEngine();
+  await knowScopes(engine.table, ...SCOPES);
   Object.assign(process.env, {
     AWS_REGION: 'us-east-1',
     AWS_ACCESS_KEY_ID: 'engine',

@@ -10,8 +10,8 @@ import { routesHash } from '../../lib/routes.ts';
 import { authorizerEvent } from '../lib/authorizer-event.ts';
 import { fakeDynamoDb, ok } from '../lib/fake-dynamodb.ts';
 
-/** Bytes, minified. */
-const LARGEST_BUNDLE = 60_000;
+/** Bytes, minified. 60,000 is what it may become at most; it has 41,500, so what makes it grow is noticed long before. */
+const LARGEST_BUNDLE = 48_000;
 
 const routes = { 'GET /orders': ['orders:read'] };
 const id = newKeyId(Date.now());
@@ -56,7 +56,7 @@ const coldStart = async (env: Record<string, string | undefined>, event: unknown
 };
 
 describe('the authorizer as it is deployed', () => {
-  it('is below 60 KB', () => {
+  it('is below 48 KB', () => {
     const [output] = Object.values(result.metafile.outputs);
     expect(output?.bytes).toBeLessThan(LARGEST_BUNDLE);
   });

@@ -102,7 +102,8 @@ describe('the functions', () => {
         else if (id.startsWith('SweepKeys')) expect(Properties.Timeout).toBe(300);
         else if (id.startsWith('FinishCompromises')) expect(Properties.Timeout).toBe(120);
         else if (/^(?:FanOutEvent|DeliverWebhook)/.test(id)) expect(Properties.Timeout).toBe(30);
-        else if (/^(?:DeliverSlowWebhook|RequeueDeliveries)/.test(id)) expect(Properties.Timeout).toBe(60);
+        else if (/^(?:DeliverSlowWebhook|RequeueDeliveries|DeployKey|RotateSecret)/.test(id))
+          expect(Properties.Timeout).toBe(60);
         else expect(Properties.Timeout).toBeLessThan(29);
       }
     }
@@ -140,6 +141,11 @@ describe('the functions', () => {
       Authorizer: and(prefix, retention, misuse, ['POWERTOOLS_SERVICE_NAME', 'REKEY_LOG_SAMPLE_RATE']),
       RegisterRoutes: and(),
       CreateAdminKey: and(prefix, lifetimes, retention, schedule),
+      DeployKey: and(prefix, lifetimes, retention, schedule, [
+        'REKEY_ADMIN_SECRET_ARN',
+        'REKEY_DEPLOYABLE_KEYS',
+      ]),
+      RotateSecret: and(['REKEY_MANAGEMENT_API_URL']),
       CreateKey: and(prefix, lifetimes, retention, schedule),
       ListKeys: and(),
       GetKey: and(),
@@ -174,6 +180,11 @@ describe('the functions', () => {
       DeliverWebhook: and(rootSecret, queues, metrics),
       DeliverSlowWebhook: and(rootSecret, queues, metrics),
       RequeueDeliveries: and(queues),
+      PutApi: and(),
+      DeleteApi: and(),
+      GetApi: and(),
+      ListApis: and(),
+      ListScopes: and(),
     });
   });
 
@@ -217,23 +228,35 @@ describe('the functions', () => {
 describe('the stacks', () => {
   it('put out what their users need, and nothing secret', () => {
     expect(Object.keys(production.rekey.toJSON()['Outputs']).toSorted()).toEqual([
+      'AdminKeySecretArn',
       'AuthorizerFunctionArn',
       'CreateAdminKeyFunctionName',
+      'DeployKeyFunctionArn',
       'EventBusArn',
       'EventBusName',
       'ManagementApiUrl',
       'RegisterRoutesFunctionArn',
+      'RotateSecretFunctionArn',
       'TableName',
     ]);
     expect(Object.keys(production.orders.toJSON()['Outputs'])).toEqual(['OrdersApiUrl']);
   });
 
-  it('let API Gateway call a function for its own routes, a rule call the sweep, and nothing else any', () => {
+  it('let API Gateway call a function for its own routes, a rule the sweep, Secrets Manager the rotation, and nothing else any', () => {
     for (const { rekey, orders } of [production, development]) {
       for (const template of [rekey, orders]) {
         const permissions = ofType(resourcesOf(template), 'AWS::Lambda::Permission');
         expect(permissions.length).toBeGreaterThan(0);
         for (const [, { Properties }] of permissions) {
+          if (JSON.stringify(Properties.FunctionName).includes('RotateSecretD')) {
+            expect(Properties).toEqual({
+              Action: 'lambda:InvokeFunction',
+              FunctionName: expect.anything(),
+              Principal: 'secretsmanager.amazonaws.com',
+              SourceAccount: { Ref: 'AWS::AccountId' },
+            });
+            continue;
+          }
           expect(Properties).toMatchObject({
             Action: 'lambda:InvokeFunction',
             Principal: /SweepKeys|RequeueDeliveries|FinishCompromises/.test(
@@ -246,6 +269,7 @@ describe('the stacks', () => {
         }
         expect(JSON.stringify(permissions)).not.toContain('CreateAdminKey');
         expect(JSON.stringify(permissions)).not.toContain('RegisterRoutes');
+        expect(JSON.stringify(permissions)).not.toContain('DeployKey');
       }
     }
   });

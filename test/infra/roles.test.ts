@@ -16,6 +16,7 @@ const list = <T>(value: T | T[]): T[] => (Array.isArray(value) ? value : [value]
 /** `table` and `log` stand for the two resources there are; everything else is shown as it is. */
 const nameOf = (resource: unknown, resources: Resources): string => {
   const text = JSON.stringify(resource);
+  if (/:secretsmanager:.*:secret:\*"\]\]\}$/.test(text)) return 'any secret';
   const join = /^\{"Fn::Join":\["",\[(\{.*\}),"([^"]*)"\]\]\}$/.exec(text);
   if (join) return nameOf(JSON.parse(join[1]!), resources) + join[2];
   const [, arn, attribute] = /^\{"Fn::GetAtt":\["([^"]+)","(Arn|StreamArn)"\]\}$/.exec(text) ?? [];
@@ -25,6 +26,7 @@ const nameOf = (resource: unknown, resources: Resources): string => {
   if (type === 'AWS::SQS::Queue') return `queue ${arn?.replace(/[0-9A-F]{8}$/, '')}`;
   const ref = /^\{"Ref":"([^"]+)"\}$/.exec(text)?.[1];
   if (ref && resources[ref]?.Type === 'AWS::SecretsManager::Secret') return 'the root secret';
+  if (type === 'AWS::Lambda::Function') return `function ${arn?.replace(/[0-9A-F]{8}$/, '')}`;
   if (type === 'AWS::Logs::LogGroup') return `log ${arn?.replace(/Logs[0-9A-F]{8}$/, '')}`;
   return text;
 };
@@ -40,6 +42,9 @@ const lineOf = (
   const keys = Condition?.['ForAllValues:StringLike']?.['dynamodb:LeadingKeys'] as string[] | undefined;
   const attributes = Condition?.['ForAllValues:StringLike']?.['dynamodb:Attributes'] as string[] | undefined;
   const entry = Condition?.['StringEquals']?.['events:source'];
+  const ofSecrets = Object.entries({ ...Condition?.['StringLike'], ...Condition?.['StringEquals'] })
+    .filter(([key]) => /ResourceTag|AllowRotationLambdaArn/.test(key))
+    .map(([key, value]) => `${key} ${nameOf(value, resources)}`);
   const enclosing = Condition?.['StringEquals']?.['dynamodb:EnclosingOperation'] as string | undefined;
   const listed = Condition?.['ForAllValues:StringEquals']?.['dynamodb:Attributes'] as string[] | undefined;
   if (listed) {
@@ -52,6 +57,8 @@ const lineOf = (
     expect(Condition).toEqual({
       StringEquals: { 'events:source': entry, 'events:detail-type': 'sweep.unfinished' },
     });
+  } else if (ofSecrets.length > 0) {
+    expect(Object.values(Condition!).flatMap(Object.keys)).toHaveLength(1);
   } else if (Condition) {
     // A condition that would be met by a request without the key must demand the key.
     expect(Condition).toEqual({
@@ -68,6 +75,7 @@ const lineOf = (
       .map((one) => nameOf(one, resources))
       .join('+')}`,
     ...(entry ? [`of ${entry} sweep.unfinished`] : []),
+    ...ofSecrets.map((line) => `with ${line}`),
     ...(keys ? [`of ${keys.join(' ')}`] : []),
     ...(enclosing ? [`within ${enclosing}`] : []),
     ...(attributes ? [`naming ${attributes.join(' ')}`] : []),
@@ -121,22 +129,56 @@ const delivering = [
   sending,
 ];
 
+const catalog = 'Query on table of catalog';
+const countingHolders = 'Scan on table/index/by_owner seeing scopes expires_at rotated_at revoked_at';
+const registering = [
+  'DeleteItem+PutItem+Query on table of catalog',
+  'DeleteItem+PutItem on table of routes_*',
+  countingHolders,
+  recording,
+];
+
 const access: Record<string, string[]> = {
   Authorizer: ['GetItem on table of key_* routes_*', use, recording],
   RegisterRoutes: [
     'PutItem+UpdateItem on table of routes_*',
+    'DeleteItem+PutItem+Query on table of catalog',
+    countingHolders,
+    recording,
     'GetItem+PutItem+Query+UpdateItem on table of stages',
   ],
+  PutApi: registering,
+  DeleteApi: registering,
+  GetApi: [catalog],
+  ListApis: [catalog, cursors],
+  ListScopes: [catalog, countingHolders, cursors],
   CreateAdminKey: ['GetItem+PutItem on table of key_*', recording],
-  CreateKey: ['GetItem+PutItem on table of idempotency_* key_*', naming('digest hint'), recording],
+  DeployKey: [
+    'GetItem+PutItem+UpdateItem on table of key_*',
+    'DeleteItem+GetItem+PutItem on table of deployment_*',
+    `Query on table/index/by_lineage ${listing}`,
+    recording,
+    // Not GetSecretValue: it writes secrets and reads none.
+    'secretsmanager:DescribeSecret+secretsmanager:PutSecretValue on any secret with aws:ResourceTag/rekey:owner "*"',
+  ],
+  RotateSecret: [
+    'secretsmanager:DescribeSecret+secretsmanager:GetSecretValue+secretsmanager:ListSecretVersionIds+secretsmanager:PutSecretValue+secretsmanager:UpdateSecretVersionStage on any secret with secretsmanager:resource/AllowRotationLambdaArn function RotateSecret',
+  ],
+  CreateKey: ['GetItem+PutItem on table of idempotency_* key_*', naming('digest hint'), catalog, recording],
   ListKeys: [`Query on table/index/by_owner ${listing}`, cursors],
   GetKey: ['GetItem on table of key_*'],
   UpdateKey: [
     'GetItem on table of key_*',
     naming(`${due} swept_until expires_at metadata name notify_days_before on_reuse scopes grace_starts`),
+    catalog,
     recording,
   ],
-  RotateKey: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
+  RotateKey: [
+    'GetItem+PutItem on table of idempotency_* key_*',
+    'UpdateItem on table of key_*',
+    catalog,
+    recording,
+  ],
   CancelRotation: [
     'GetItem on table of key_*',
     naming(
@@ -161,7 +203,12 @@ const access: Record<string, string[]> = {
     recording,
   ],
   GetSelf: ['GetItem on table of key_*'],
-  RotateSelf: ['GetItem+PutItem on table of idempotency_* key_*', 'UpdateItem on table of key_*', recording],
+  RotateSelf: [
+    'GetItem+PutItem on table of idempotency_* key_*',
+    'UpdateItem on table of key_*',
+    catalog,
+    recording,
+  ],
   RevokeSelf: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
   ListLineage: ['GetItem on table of key_*', `Query on table/index/by_lineage ${listing}`, cursors],
   SweepKeys: [
@@ -176,7 +223,7 @@ const access: Record<string, string[]> = {
   ListKeyEvents: ['GetItem on table of key_*', 'Query on table of events_*', cursors],
   ListEvents: ['Query on table/index/events_by_owner', cursors],
   ListEventTypes: [],
-  ReplayEvents: ['Query on table/index/events_by_day', cursors, 'events:PutEvents on bus'],
+  ReplayEvents: ['Query on table/index/events_by_day', cursors, recording, 'events:PutEvents on bus'],
   VerifyKey: ['GetItem on table of key_*', use, recording],
   PublishEvents: [
     'events:PutEvents on bus',
@@ -286,7 +333,7 @@ describe('the trail', () => {
       allowed(Object.keys(roles).find((role) => role.startsWith(name))!, 'PutItem', keys);
     for (const name of ['Authorizer', 'CreateKey', 'RotateKey', 'RevokeKey', 'UpdateKey', 'VerifyKey'])
       expect([name, await mayWrite(name)]).toEqual([name, true]);
-    for (const name of ['GetKey', 'ListKeys', 'RegisterRoutes'])
+    for (const name of ['GetKey', 'ListKeys', 'GetApi'])
       expect([name, await mayWrite(name)]).toEqual([name, false]);
   });
 });
@@ -340,7 +387,7 @@ describe('the roles', () => {
     const resources = resourcesOf(templates.rekey);
     expect(Object.keys(statementsByFunction(resources)).toSorted()).toEqual(Object.keys(access).toSorted());
     expect(ofType(resources, 'AWS::IAM::Role')).toHaveLength(Object.keys(access).length);
-    expect(Object.keys(access)).toHaveLength(operations.length + 10);
+    expect(Object.keys(access)).toHaveLength(operations.length + 12);
   });
 
   it('of the Orders example may write logs and traces, and know nothing of the table', () => {

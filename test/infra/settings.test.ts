@@ -25,6 +25,7 @@ describe("the properties of the product's stack", () => {
       logSampleRate: 0.1,
       manageApiGatewayAccount: false,
       consumerAccounts: [],
+      deployableKeys: {},
       allowLoopbackHttpWebhooks: false,
     });
   });
@@ -43,6 +44,7 @@ describe("the properties of the product's stack", () => {
         'rekey:alarmTopicArn': 'arn:aws:sns:eu-central-1:123456789012:operations',
         'rekey:eventBusAccountIds': '111122223333, 444455556666,111122223333',
         'rekey:eventBusOrganizationIds': ['o-a1b2c3d4e5'],
+        'rekey:deployableKeys': '{"team-orders":["orders:*"]}',
       }),
     ).toMatchObject({
       mode: 'development',
@@ -56,6 +58,7 @@ describe("the properties of the product's stack", () => {
       alarmTopicArn: 'arn:aws:sns:eu-central-1:123456789012:operations',
       eventBusAccountIds: ['111122223333', '444455556666'],
       eventBusOrganizationIds: ['o-a1b2c3d4e5'],
+      deployableKeys: { 'team-orders': ['orders:*'] },
     });
   });
 
@@ -88,6 +91,10 @@ describe("the properties of the product's stack", () => {
       'true',
       'rekey:allowLoopbackHttpWebhooks must not be true in production',
     ],
+    ['rekey:deployableKeys', 'team-orders', 'rekey:deployableKeys must be an object from owners to lists'],
+    ['rekey:deployableKeys', { 'team-orders': [] }, 'must be an object from owners to lists of scopes'],
+    ['rekey:deployableKeys', { 'team-orders': ['orders'] }, 'must look like orders:write'],
+    ['rekey:deployableKeys', { 'team orders': ['orders:*'] }, 'rekey:deployableKeys'],
     ['rekey:maxLifetime', '10', 'rekey:maxLifetime is not a property of Rekey'],
   ])('%s=%s stops the synthesis with a sentence', (name, value, sentence) => {
     expect(() => read({ [name]: value })).toThrow(sentence);

@@ -71,7 +71,8 @@ const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
         return true;
       },
     },
-    readRoutes: async (apiId, hash) => (apiId === API_ID && hash === HASH ? ROUTES : undefined),
+    readRoutes: async (apiId, { routesHash }) =>
+      apiId === API_ID && routesHash === HASH ? ROUTES : undefined,
     now: () => NOW,
     prefix: 'rk',
     misuseSettings: { late_use_minutes: 60 },

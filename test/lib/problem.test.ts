@@ -5,6 +5,9 @@ import * as module from '../../lib/problem.ts';
 
 const {
   AlreadyRotated,
+  ApiChanged,
+  ApiLimit,
+  ApiOfStack,
   EnvironmentForbidden,
   IdempotencyKeyReused,
   IdempotencyKeyUsed,
@@ -24,10 +27,12 @@ const {
   Problem,
   problems,
   ScopeEscalation,
+  ScopeInUse,
   SuccessorUsed,
   toProblem,
   toResponse,
   Unavailable,
+  UnknownScope,
   UnsupportedMediaType,
   WebhookEndpointDisabled,
   WebhookEndpointLimit,
@@ -60,6 +65,11 @@ const all = [
   new WebhookEndpointLimit(20),
   new WebhookEndpointDisabled(),
   new WebhookUrlRefused('https_only', 'Use a URL that begins with https://.'),
+  new ApiOfStack('stack:123456789012/Orders'),
+  new ApiChanged(3),
+  new ApiLimit(100),
+  new ScopeInUse([{ scope: 'orders:read', active_keys: 2 }]),
+  new UnknownScope([{ scope: 'order:read', did_you_mean: 'orders:read' }]),
 ];
 const bodyOf = (problem: module.Problem) => JSON.parse(toResponse(problem, 'request-1').body);
 

@@ -6,16 +6,23 @@ import { type RouteScopes, routesHash } from '../../lib/routes.ts';
 const ROUTES: RouteScopes = { 'GET /orders': ['orders:read'] };
 const HASH = routesHash(ROUTES);
 
-/** @param items by `<pk> <sk>`, the text of `routes` */
-const reader = (items: Record<string, string>, capacity?: number) => {
+/** @param items by `<pk> <sk>`: the text of `routes`, or all attributes */
+const reader = (items: Record<string, string | Record<string, string>>, capacity?: number) => {
   const reads: string[] = [];
   const call: DynamoDbCall = async (_, input) => {
     const { pk, sk } = (input as { Key: Record<'pk' | 'sk', { S: string }> }).Key;
     reads.push(`${pk.S} ${sk.S}`);
-    const routes = items[`${pk.S} ${sk.S}`];
-    return routes === undefined ? {} : { Item: { routes: { S: routes } } };
+    const item = items[`${pk.S} ${sk.S}`];
+    if (item === undefined) return {};
+    const attributes = Object.entries(typeof item === 'string' ? { routes: item } : item);
+    return { Item: Object.fromEntries(attributes.map(([name, S]) => [name, { S }])) };
   };
-  return { read: createRouteReader({ table: 'keys', call, capacity }), reads, items };
+  const readRoutes = createRouteReader({ table: 'keys', call, capacity });
+  const read = (apiId: string, routesHash: string | undefined) =>
+    readRoutes(apiId, { routesHash, registeredBy: undefined });
+  const readOf = (registeredBy: string, apiId = 'api1') =>
+    readRoutes(apiId, { routesHash: undefined, registeredBy });
+  return { read, readOf, reads, items };
 };
 
 describe('the routes of an API', () => {
@@ -72,5 +79,56 @@ describe('the routes of an API', () => {
     );
     for (const api of ['a', 'b', 'a', 'c', 'a', 'b']) await read(api, HASH);
     expect(reads.map((name) => name.slice(7, 8))).toEqual(['a', 'b', 'c', 'b']);
+  });
+});
+
+describe('the routes of an API that was registered by PUT', () => {
+  const current = (routes: RouteScopes, owner_id = 'team-things') => ({
+    routes: JSON.stringify(routes),
+    routes_hash: routesHash(routes),
+    owner_id,
+  });
+  const OTHER: RouteScopes = { 'GET /orders': ['orders:admin'] };
+
+  it('are those of the owner whom the stage names', async () => {
+    const { readOf } = reader({ 'routes_api1 current': current(ROUTES) });
+    expect(await readOf('team-things')).toEqual(ROUTES);
+  });
+
+  it('are none where the stage names another owner, or nobody', async () => {
+    const { read, readOf } = reader({ 'routes_api1 current': current(ROUTES, 'attacker') });
+    expect(await readOf('team-things')).toBeUndefined();
+    expect(await readOf('')).toBeUndefined();
+    expect(await read('api1', undefined)).toBeUndefined();
+  });
+
+  it('do not count where the stage names a table by its hash', async () => {
+    const { read, reads } = reader({ 'routes_api1 current': current(ROUTES) });
+    expect(await read('api1', HASH)).toBeUndefined();
+    expect(reads).toEqual([`routes_api1 ${HASH}`]);
+  });
+
+  it('are read for every decision, and parsed once for as long as they are the same', async () => {
+    const { readOf, reads, items } = reader({ 'routes_api1 current': current(ROUTES) });
+    const first = await readOf('team-things');
+    expect(await readOf('team-things')).toBe(first);
+    items['routes_api1 current'] = current(OTHER);
+    expect(await readOf('team-things')).toEqual(OTHER);
+    delete items['routes_api1 current'];
+    expect(await readOf('team-things')).toBeUndefined();
+    expect(reads).toHaveLength(4);
+  });
+
+  it('are found by what a stage variable can hold of the owner’s id, which stands for no other', async () => {
+    const { readOf } = reader({ 'routes_api1 current': current(ROUTES, 'a@b+c') });
+    expect(await readOf('a~b,c')).toEqual(ROUTES);
+    for (const other of ['a@b+c', 'a~b~c', 'a,b,c', 'a']) expect(await readOf(other)).toBeUndefined();
+  });
+
+  it('are refused when they are not those of their hash', async () => {
+    const { readOf } = reader({
+      'routes_api1 current': { ...current(ROUTES), routes: JSON.stringify(OTHER) },
+    });
+    await expect(readOf('team-things')).rejects.toThrow('not those the stage names');
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { EventType } from '../../lib/event.schema.ts';
+import { EventPattern } from '../../lib/webhook-endpoint.schema.ts';
 import {
   decideAfterAttempt,
   decideSecretRotation,
@@ -33,8 +34,9 @@ describe('an endpoint listens', () => {
   });
 
   it('with the groups of its types to every type there is', () => {
-    for (const type of EventType.options)
-      expect(listensTo(['api_key.*', 'webhook_endpoint.*'], type)).toBe(true);
+    const groups = EventPattern.options.filter((pattern) => pattern.endsWith('.*'));
+    expect(groups).toEqual(expect.arrayContaining(['api_key.*', 'webhook_endpoint.*', 'events.*']));
+    for (const type of EventType.options) expect(listensTo(groups, type)).toBe(true);
   });
 });
 

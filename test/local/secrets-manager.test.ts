@@ -49,6 +49,37 @@ beforeEach(() => {
 });
 
 describe('a secret of a template', () => {
+  it('is empty without a value or rules for one, until somebody puts its first', async () => {
+    const { manager, call } = open();
+    manager.add(secretOf({}));
+    await expect(call('GetSecretValue', { SecretId: ARN })).rejects.toMatchObject({
+      code: 'ResourceNotFoundException',
+    });
+    await call('PutSecretValue', { SecretId: ARN, SecretString: 'mine' });
+    manager.add(secretOf({}));
+    expect((await call('GetSecretValue', { SecretId: ARN })).SecretString).toBe('mine');
+  });
+
+  it('has its tags in its description, and in what policies are asked', async () => {
+    const { manager, call } = open();
+    manager.add(secretOf({ Tags: [{ Key: 'team', Value: 'orders' }] }));
+    expect((await call('DescribeSecret', { SecretId: ARN })).Tags).toEqual([
+      { Key: 'team', Value: 'orders' },
+    ]);
+    const asked = (input: Json) =>
+      (
+        manager.questions({ service: 'secretsmanager', operation: 'PutSecretValue', input } as AwsCall) as {
+          context: Json;
+        }[]
+      )[0]!;
+    expect(asked({ SecretId: ARN }).context).toMatchObject({
+      'aws:ResourceTag/team': 'orders',
+      'secretsmanager:ResourceTag/team': 'orders',
+    });
+    manager.add(secretOf({ Tags: [{ Key: 'team', Value: 'billing' }] }));
+    expect(asked({ SecretId: ARN }).context).toMatchObject({ 'aws:ResourceTag/team': 'billing' });
+  });
+
   it('is made up by its rules, and found by ARN, by the ARN without its end, and by name', async () => {
     const { manager, call } = open();
     manager.add(secretOf({ GenerateSecretString: { PasswordLength: 64, ExcludePunctuation: true } }));

@@ -57,7 +57,8 @@ export function lineOfKeys({ now = () => Date.parse('2026-11-24T12:00:00.000Z'),
       if (made.used) return problem(409, 'idempotency_key_used');
       made.text = textOf(key.successor);
     }
-    return Response.json({ key: keys[key.successor]!.text }, { status: 201 });
+    const made = keys[key.successor]!;
+    return Response.json({ key: made.text, api_key: shown(made) }, { status: 201 });
   };
 
   const send = async (input: Parameters<typeof fetch>[0], init?: RequestInit): Promise<Response> => {

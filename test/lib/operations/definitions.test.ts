@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import type { z } from 'zod';
 import { operations } from '../../../lib/operations/index.ts';
+import { ownScopes } from '../../../lib/own-scopes.ts';
 import { isRequirement } from '../../../lib/scope.ts';
 import { call } from '../api-event.ts';
 
@@ -43,7 +44,15 @@ describe('the operations', () => {
       'list-webhook-deliveries: GET /webhook-endpoints/{id}/deliveries webhooks:read',
       'redeliver-webhook: POST /webhook-endpoints/{id}/deliveries/{delivery_id}/redeliver webhooks:manage',
       'redeliver-missed-webhooks: POST /webhook-endpoints/{id}/deliveries/redeliver webhooks:manage',
+      'put-api: PUT /apis/{id} apis:manage',
+      'list-apis: GET /apis apis:read',
+      'get-api: GET /apis/{id} apis:read',
+      'delete-api: DELETE /apis/{id} apis:manage',
+      'list-scopes: GET /scopes scopes:read',
     ]);
+    expect(Object.keys(ownScopes).sort()).toEqual(
+      [...new Set(operations.flatMap(({ scope }) => scope ?? []))].sort(),
+    );
     for (const { scope, authenticated } of operations)
       expect(scope === undefined ? authenticated : isRequirement(scope)).toBe(true);
   });
@@ -68,7 +77,9 @@ describe('the operations', () => {
           ...(examples.body !== undefined && { json: examples.body }),
           ...(examples.query && { query: examples.query }),
           ids: {
-            id: `${path.startsWith('/webhook-endpoints') ? 'whe' : 'key'}_0000000000000000000009`,
+            id: path.startsWith('/apis')
+              ? 'a1b2c3d4e5'
+              : `${path.startsWith('/webhook-endpoints') ? 'whe' : 'key'}_0000000000000000000009`,
             delivery_id: 'evt_0000000000000000000009',
           },
         },

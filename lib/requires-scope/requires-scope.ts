@@ -10,7 +10,7 @@ export interface RequiresScope {
 }
 
 /**
- * Checks again, inside the handler, that the calling key has all of these scopes: a route that was attached
+ * Checks again, inside the handler, that the calling key has all of these scopes, or with `anyOf` one list of them: a route that was attached
  * without its authorizer, or with too little, stays shut. It reads the context of Rekey's authorizer, and does no
  * I/O. One value for both uses:
  *
@@ -21,6 +21,9 @@ export interface RequiresScope {
  *
  * @example A middy middleware
  * export const handler = middy(createOrder).use(requiresScope('orders:write'));
+ *
+ * @example Either of two
+ * const mayRead = requiresScope({ anyOf: [['orders:read'], ['orders:admin']] });
  *
  * @throws TypeError when the module is loaded, for a wildcard or anything else that is not like `orders:write`
  */

@@ -101,6 +101,37 @@ describe('an event without a context', () => {
   });
 });
 
+describe('with anyOf', () => {
+  const check = requiresScope({
+    anyOf: [
+      ['refunds:read', 'orders:refund'],
+      ['orders:read', 'refunds:write'],
+    ],
+  });
+  const holding = (scopes: string) => rest({ ...CONTEXT, scopes });
+
+  it('one list of scopes, held whole, is enough', () => {
+    expect(check(holding('refunds:read orders:refund')).owner_id).toBe('team-billing');
+    expect(check(holding('refunds:write orders:*')).owner_id).toBe('team-billing');
+  });
+
+  it('half of each is not, and what is missing is that of the list that lacks the fewest', () => {
+    const missing = (scopes: string) => {
+      try {
+        return check(holding(scopes));
+      } catch (error) {
+        return (error as InsufficientScope).extensions['missing_scopes'];
+      }
+    };
+    expect(missing('refunds:read orders:read')).toEqual(['orders:refund']);
+    expect(missing('refunds:write')).toEqual(['orders:read']);
+  });
+
+  it.each([[[]], [[[]]], [[['a:read'], []]], [[['a:*']]], [['a:read']]])('%j is not taken', (anyOf) => {
+    expect(() => requiresScope({ anyOf: anyOf as string[][] })).toThrow(TypeError);
+  });
+});
+
 describe('a requirement', () => {
   it.each([
     'orders:*',

@@ -15,6 +15,7 @@ import { verifyKey } from '../../lib/operations/verify-key.ts';
 import { routesHash } from '../../lib/routes.ts';
 import { sweepKeys } from '../../lib/sweep.ts';
 import { type Engine, startEngine } from '../engine/engine.ts';
+import { knowScopes } from '../engine/known-scopes.ts';
 import { type Fate, type Network, unreliableNetwork } from '../engine/unreliable-network.ts';
 import { type ApiAnswer, call } from '../lib/api-event.ts';
 import { authorizerEvent } from '../lib/authorizer-event.ts';
@@ -41,6 +42,7 @@ export interface World {
 /** The real handlers on a real engine, with a clock that the test moves and a network that it breaks. */
 export async function startWorld(): Promise<World> {
   const engine = await startEngine();
+  await knowScopes(engine.table, ...SCOPES);
   let fault: { at: number; how: 'before' | 'after' | 'once' } | undefined;
   let requests = 0;
   const fateOf = (): Fate => {

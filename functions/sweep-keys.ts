@@ -1,6 +1,7 @@
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import type { Context } from 'aws-lambda';
 import { retentionDays, scheduleSettings } from '../lib/environment.ts';
+import { putHeartbeat } from '../lib/status-table.ts';
 import { type SweepResult, sweepKeys } from '../lib/sweep.ts';
 import { continueSweep } from '../lib/unfinished-sweep.ts';
 
@@ -24,6 +25,7 @@ export const handler = async (_event: unknown, context: Context): Promise<SweepR
   metrics.addMetric('events_recorded', MetricUnit.Count, result.events);
   metrics.addMetric('keys_failed', MetricUnit.Count, result.failed);
   metrics.publishStoredMetrics();
+  await putHeartbeat('sweep', result.oldest_due_age_seconds, Date.now());
   // One that got nothing done would only go round in circles: the schedule tries again.
   if (!result.finished && result.events > 0) await continueSweep();
   return result;

@@ -16,6 +16,7 @@ import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { ListedKey } from '../lib/api-key.schema.ts';
+import { LAST_USE } from '../lib/last-use.ts';
 import { operations } from '../lib/operations/index.ts';
 import { ownScopes } from '../lib/own-scopes.ts';
 import { HOLDER_FIELDS } from '../lib/scope-holders.ts';
@@ -28,8 +29,10 @@ import {
   tableLayout,
 } from '../lib/table-layout.ts';
 import { Attachment } from './attachment.ts';
+import { Canary } from './canary.ts';
 import { DeployedKeys } from './deployed-keys.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
+import { Flushing, flushAccess } from './flush.ts';
 import { Leaks } from './leaks.ts';
 import { Monitoring } from './monitoring.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
@@ -77,7 +80,7 @@ const DUE = ['due_shard', 'next_action_at'];
 /** The first use, and one that must not be. Of a pending key it also begins the grace of its parent. */
 const USE = [
   ...[...KEY_STATE, ...DUE, 'swept_until', 'digest', 'told_at', 'pending_until', 'pending_grace_hours'],
-  ...['expires_at', 'rotated_at', 'successor_key_id'],
+  ...['expires_at', 'rotated_at', 'successor_key_id', ...LAST_USE],
 ];
 const CHANGE = [
   ...[...KEY_STATE, ...DUE, 'swept_until'],
@@ -214,6 +217,7 @@ export class RekeyStack extends Stack {
           itemAccess(table, ['GetItem'], ['key_*']),
           itemAccess(table, ['UpdateItem'], ['key_*'], SWEEP),
           eventRecording(table),
+          itemAccess(table, ['PutItem'], ['heartbeats']),
         ],
       },
       { timeout: SWEEP_TIMEOUT, memorySize: 1024 },
@@ -228,9 +232,16 @@ export class RekeyStack extends Stack {
       scopes: ownScopes,
       ...logs,
     });
+    new Flushing(this, 'Flushing', {
+      table,
+      bus,
+      lambda,
+      monitoring,
+      consumerAccounts: settings.consumerAccounts,
+    });
     const webhooks = new Webhooks(this, 'Webhooks', { table, bus, lambda, monitoring, settings });
+    const needs = { ...operationNeeds(table, bus, settings), ...webhooks.operationNeeds() };
     new Leaks(this, 'Leaks', { table, bus, lambda, monitoring });
-    const needs = { ...operationNeeds(table, bus), ...webhooks.operationNeeds() };
     for (const operation of operations) {
       const own = needs[operation.name];
       if (!own)
@@ -256,6 +267,19 @@ export class RekeyStack extends Stack {
       intervalMinutes: settings.sweepIntervalMinutes,
       monitoring,
     });
+    if (settings.canary) {
+      new Canary(this, 'Canary', {
+        table,
+        lambda,
+        rekey: {
+          authorizerFunctionArn: authorizer.functionArn,
+          registerRoutesFunctionArn: registerRoutes.functionArn,
+        },
+        monitoring,
+        logs,
+        revocation: REVOCATION,
+      });
+    }
     monitoring.makeDashboard();
 
     if (settings.manageApiGatewayAccount) apiGatewayAccount(this, api);
@@ -274,7 +298,11 @@ export class RekeyStack extends Stack {
 }
 
 /** What the role of each operation may do with the table, and no more; docs/storage.md says why. */
-function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
+function operationNeeds(
+  table: Table,
+  bus: EventBus,
+  { consumerAccounts, sweepIntervalMinutes }: RekeySettings,
+): Record<string, Needs> {
   const read = itemAccess(table, ['GetItem'], ['key_*']);
   // Only what it names: whoever takes over the function that renames keys cannot replace a secret.
   const change = (attributes?: string[]) => itemAccess(table, ['UpdateItem'], ['key_*'], attributes);
@@ -297,7 +325,11 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
     settings: ['prefix', 'lifetimes', 'lines', 'retention', 'schedule'],
     access: [mint, change(), catalog, record],
   };
-  const revocation: Needs = { settings: ['retention'], access: [read, change(REVOCATION), record] };
+  const flush = flushAccess(table, consumerAccounts);
+  const revocation: Needs = {
+    settings: ['retention'],
+    access: [read, change(REVOCATION), record, ...flush],
+  };
   return {
     'create-key': {
       settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
@@ -308,7 +340,7 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
     'get-self': { settings: [], access: [read] },
     'update-key': {
       settings: ['lifetimes', 'retention', 'schedule'],
-      access: [read, change(CHANGE), catalog, record],
+      access: [read, change(CHANGE), catalog, record, ...flush],
     },
     'rotate-key': rotation,
     'cancel-rotation': {
@@ -326,6 +358,7 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
         indexAccess(table, BY_LINEAGE, LISTED),
         itemAccess(table, ['PutItem', 'DeleteItem'], ['compromise_*']),
         record,
+        ...flush,
       ],
     },
     'revoke-self': revocation,
@@ -348,6 +381,15 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
       access: [catalog, indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'), signCursors],
     },
     'list-event-types': { settings: [], access: [] },
+    'get-status': {
+      settings: [],
+      access: [
+        itemAccess(table, ['GetItem'], ['heartbeats']),
+        itemAccess(table, ['Query'], ['canary_samples']),
+        indexAccess(table, BY_DUE),
+      ],
+      environment: { REKEY_SWEEP_INTERVAL_MINUTES: String(sweepIntervalMinutes) },
+    },
     'replay-events': {
       settings: ['bus'],
       access: [

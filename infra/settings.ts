@@ -130,6 +130,7 @@ export const RekeySettings = z
       manageApiGatewayAccount: flag.default(false),
       deployableKeys,
       consumerAccounts: listOf(/^\d{12}$/, 'must be account ids of 12 digits').default([]),
+      canary: flag.default(true),
       allowLoopbackHttpWebhooks: flag.default(false),
     },
     { error: (issue) => (issue.code === 'unrecognized_keys' ? 'is not a property of Rekey' : undefined) },

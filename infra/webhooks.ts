@@ -9,6 +9,7 @@ import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
+import { CANARY_OWNER } from '../lib/canary.ts';
 import { SOURCE } from '../lib/event-bus.ts';
 import { BY_DUE, WEBHOOKS_BY_OWNER } from '../lib/table-layout.ts';
 import type { Monitoring } from './monitoring.ts';
@@ -88,7 +89,8 @@ export class Webhooks extends Construct {
     new Rule(this, 'Every', {
       description: 'Every event, for the webhook endpoints',
       eventBus: bus,
-      eventPattern: { source: [SOURCE] },
+      // The canary's keys come and go all day, and are nobody's.
+      eventPattern: { source: [SOURCE], detail: { owner_id: [{ 'anything-but': [CANARY_OWNER] }] } },
       targets: [new SqsQueue(events.queue, { deadLetterQueue: events.deadLetters })],
     });
 
@@ -112,6 +114,7 @@ export class Webhooks extends Construct {
         access: [
           indexAccess(table, BY_DUE),
           itemAccess(table, ['UpdateItem'], ['deliveries_*'], ['pk', 'sk', 'next_action_at']),
+          itemAccess(table, ['PutItem'], ['heartbeats']),
           this.#sending(),
         ],
         environment: this.#queueVariables(),

@@ -51,6 +51,11 @@ export const ApiKeyRecord = z.object({
   revoked_at: Instant.nullable(),
   revoked_reason: z.string().nullable(),
   first_used_at: Instant.nullable(),
+  last_used_at: Instant.nullable()
+    .default(null)
+    .describe('noted once an hour at most; null: not since this is noted'),
+  last_used_ip: z.string().nullable().default(null).describe('null also where only a service asked about it'),
+  last_used_route: z.string().nullable().default(null).describe("the API's id, method and route"),
   parent_key_id: KeyId.nullable(),
   successor_key_id: KeyId.nullable(),
   root_key_id: KeyId,

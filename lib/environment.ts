@@ -135,6 +135,17 @@ export function serviceName(env: Variables = process.env): string {
   return read(env, 'POWERTOOLS_SERVICE_NAME', /^[A-Za-z0-9-]{1,255}$/, 'the name of the stack');
 }
 
+/** `REKEY_SWEEP_INTERVAL_MINUTES`: from one sweep to the next. */
+export function sweepIntervalMinutes(env: Variables = process.env): number {
+  return Number(read(env, 'REKEY_SWEEP_INTERVAL_MINUTES', /^[1-9]\d{0,3}$/, 'a whole number of minutes'));
+}
+
+/** `REKEY_CANARY_CACHED_URL` and `REKEY_CANARY_UNCACHED_URL`: what the canary asks. */
+export function canaryUrls(env: Variables = process.env): { cached: string; uncached: string } {
+  const url = (name: string) => read(env, name, /^https?:\/\/[\x21-\x7e]{4,2048}$/, 'the URL of a route');
+  return { cached: url('REKEY_CANARY_CACHED_URL'), uncached: url('REKEY_CANARY_UNCACHED_URL') };
+}
+
 /** `REKEY_MANAGEMENT_API_URL`: the management API with its stage, without a slash at the end. */
 export function managementUrl(env: Variables = process.env): string {
   const url = read(env, 'REKEY_MANAGEMENT_API_URL', /^https?:\/\/[\x21-\x7e]{4,2048}$/, 'the URL of an API');

@@ -7,8 +7,17 @@ export const EventId = z
   .regex(/^evt_[0-9A-Za-z]{22}$/, 'must look like evt_ and 22 letters or digits')
   .meta({ description: 'The same wherever and however often the event is sent. Ids sort by time.' });
 
-/** The key in an event: the hint is made from the secret, so it stays out of what is sent around. */
-export const EventKey = ApiKey.omit({ hint: true, honey: true }).meta({ id: 'EventKey' });
+/**
+ * The key in an event: the hint is made from the secret, so it stays out of what is sent around. The last use is noted
+ * beside all other writes, so an event could only tell an older one.
+ */
+export const EventKey = ApiKey.omit({
+  hint: true,
+  honey: true,
+  last_used_at: true,
+  last_used_ip: true,
+  last_used_route: true,
+}).meta({ id: 'EventKey' });
 
 const EventKeyData = z.object({ api_key: EventKey });
 

@@ -6,6 +6,7 @@ import { DynamoDbFailure } from './dynamodb-http.ts';
 import { keyEvent, newEventId, type Origin } from './event.ts';
 import { eventItem } from './event-item.ts';
 import { decideFirstUse, GRACE_STARTED } from './first-use.ts';
+import { decideLastUse, type Use } from './last-use.ts';
 import { type Misuse, misuseData } from './misuse.ts';
 import { isGrant } from './scope.ts';
 import { eventTime, nextVersion } from './version.ts';
@@ -22,6 +23,7 @@ const FACTS = [
   'revoked_at',
   'first_used_at',
   'pending_until',
+  'last_used_at',
   'digest',
   'honey',
   'told_at',
@@ -39,6 +41,8 @@ const DIGEST = /^[0-9a-f]{64}$/;
 /** As in key-fields.schema.ts. The owner's id goes into the context, which nothing escapes. */
 const OWNER_ID = /^[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,127}$/;
 const MOST_SCOPES = 100;
+/** Last uses that are being written at the same time. */
+const MOST_NOTED = 32;
 
 /** The item is not what this product writes. It opens nothing: a key nobody can read is no key. */
 export class UnexpectedItem extends Error {
@@ -115,6 +119,8 @@ const factsOf = (item: Item, id: string): KeyFacts => {
     first_used_at: instantOrNull(item, 'first_used_at'),
     // Keys of earlier versions do not have it.
     pending_until: Object.hasOwn(item, 'pending_until') ? instantOrNull(item, 'pending_until') : null,
+    // A record of an earlier version has none.
+    last_used_at: Object.hasOwn(item, 'last_used_at') ? instantOrNull(item, 'last_used_at') : null,
     digest: textOf(item, 'digest', DIGEST),
     honey: honeyOf(item),
     told_at: Object.hasOwn(item, 'told_at') ? textOf(item, 'told_at', INSTANT) : undefined,
@@ -212,6 +218,9 @@ export function createKeyReader({
 }) {
   const keyOf = (id: string) => ({ pk: { S: id }, sk: { S: 'api_key' } });
 
+  /** Keys whose use is being noted: of many requests at the same time one writes. */
+  const noting = new Set<string>();
+
   /** The parts of a transaction that change a key and record it. */
   const changing = (
     record: ApiKeyRecord,
@@ -304,6 +313,33 @@ export function createKeyReader({
         parts.push(...changing(parent, ending, { successor_key_id: id }, told));
       }
       return write(parts);
+    },
+
+    /**
+     * Notes the last use, once an hour at most, and lets nobody wait for it: the write is begun here, and whatever
+     * becomes of it changes no answer. docs/authorizer.md says what that means on Lambda.
+     *
+     * @returns when it is over, for tests
+     */
+    async noteLastUse(seen: Pick<KeyFacts, 'id' | 'digest' | 'last_used_at'>, use: Use): Promise<void> {
+      const { id } = seen;
+      if (noting.has(id) || noting.size >= MOST_NOTED) return;
+      noting.add(id);
+      try {
+        const update = decideLastUse(seen, use);
+        if (!update) return;
+        const { values, ...expressions } = update;
+        await call('UpdateItem', {
+          TableName: table,
+          Key: keyOf(id),
+          ...expressions,
+          ExpressionAttributeValues: attributesOf(values),
+        });
+      } catch {
+        // Noted by somebody else, revoked meanwhile, throttled, or cut off by a freeze: the next request may note it.
+      } finally {
+        noting.delete(id);
+      }
     },
 
     /**

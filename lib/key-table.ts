@@ -1,3 +1,4 @@
+import { UpdateCommand } from '@aws-sdk/lib-dynamodb';
 import { ApiKeyRecord, ListedKey } from './api-key.schema.ts';
 import { isValid, ttlOf } from './api-key.ts';
 import { canonicalJson } from './canonical-json.ts';
@@ -7,6 +8,7 @@ import { putEvent } from './event-table.ts';
 import { decideFirstUse, GRACE_STARTED } from './first-use.ts';
 import { type Claim, claiming } from './idempotency.ts';
 import type { Change } from './key-change.ts';
+import { decideLastUse, type Use } from './last-use.ts';
 import type { Misuse } from './misuse.ts';
 import { IdempotencyKeyUsed, KeyExpired, KeyRevoked, NotFound, Unavailable } from './problem.ts';
 import {
@@ -29,6 +31,7 @@ import {
   present,
   query,
   readItem,
+  send,
   transact,
 } from './table-client.ts';
 import { BY_LINEAGE, BY_OWNER, SORT_KEY } from './table-layout.ts';
@@ -336,6 +339,30 @@ export function replaceSecret(
     },
     table,
   );
+}
+
+/**
+ * Notes the last use of a key, once an hour at most. Nobody needs to wait for it: whatever becomes of it is of no
+ * consequence but for what `last_used_at` says.
+ *
+ * @param seen the record as just read with `getKey`
+ */
+export async function noteLastUse(
+  seen: ApiKeyRecord,
+  use: Use,
+  table: KeyTable = environmentTable(),
+): Promise<void> {
+  const update = decideLastUse(seen, use);
+  if (!update) return;
+  const { values, ...expressions } = update;
+  const Key = placeOf(seen.id);
+  const command = new UpdateCommand({
+    TableName: table.tableName,
+    Key,
+    ...expressions,
+    ExpressionAttributeValues: values,
+  });
+  await send(table, command).catch(() => undefined);
 }
 
 /**

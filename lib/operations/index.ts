@@ -8,6 +8,7 @@ import { deleteWebhookEndpoint } from './delete-webhook-endpoint.ts';
 import { getApi } from './get-api.ts';
 import { getKey } from './get-key.ts';
 import { getSelf } from './get-self.ts';
+import { getStatus } from './get-status.ts';
 import { getWebhookEndpoint } from './get-webhook-endpoint.ts';
 import { listApis } from './list-apis.ts';
 import { listEventTypes } from './list-event-types.ts';
@@ -45,6 +46,7 @@ export const operations: readonly Operation[] = [
   listLineage,
   verifyKey,
   getSelf,
+  getStatus,
   rotateSelf,
   revokeSelf,
   listKeyEvents,

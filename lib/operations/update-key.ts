@@ -4,10 +4,13 @@ import { knownFor } from '../api-table.ts';
 import { shownTo } from '../caller.ts';
 import { demandKnown } from '../catalog.ts';
 import { lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
+import { changesBetween } from '../event.ts';
+import { flushAtOnce } from '../flush.ts';
 import { decideChange } from '../key-change.ts';
 import { GraceStart, Metadata, Name, NotifyDaysBefore, Scopes, SentInstant } from '../key-fields.schema.ts';
 import * as keyTable from '../key-table.ts';
-import { OneKey } from './answers.schema.ts';
+import { takesAccessAway } from '../lost-access.ts';
+import { ChangedKey } from './answers.schema.ts';
 import { defineOperation } from './definition.ts';
 import { exampleKey } from './example-key.ts';
 import { visibleKey } from './visible-key.ts';
@@ -49,7 +52,7 @@ export const updateKey = defineOperation({
   description:
     'Changes the fields that are sent. The text of the key stays. New scopes, and the scopes of a key that is to live longer, must be covered by those of the calling key. A revoked, expired or rotated key no longer changes, nor does one that has a pending successor.',
   body: UpdateKey,
-  answer: { status: 200, description: 'The key after the change.', schema: OneKey },
+  answer: { status: 200, description: 'The key after the change.', schema: ChangedKey },
   problems: [
     'scope_escalation',
     'unknown_scope',
@@ -80,6 +83,9 @@ export const updateKey = defineOperation({
       },
       origin,
     );
-    return { api_key: shownTo(caller, record, now) };
+    return {
+      api_key: shownTo(caller, record, now),
+      ...(takesAccessAway(changesBetween(found, record)) && { caches: await flushAtOnce() }),
+    };
   },
 });

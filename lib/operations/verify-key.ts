@@ -85,6 +85,9 @@ export const verifyKey = defineOperation({
     }
 
     const { record, missing_scopes } = verdict;
+    // Not awaited. The address of this request is the asking service's, not that of the one who used the key.
+    if (record && verdict.code === 'valid')
+      void keyTable.noteLastUse(record, { now, ip: null, route: `${verifyKey.method} ${verifyKey.path}` });
     const misuse = record && misuseOf(record, verdict.code, now, misuseSettings());
     if (record && misuse) {
       const where = { route: `${verifyKey.method} ${verifyKey.path}`, api_id: null };

@@ -84,10 +84,12 @@ describe('a role that lost a statement', () => {
     const { status, body } = await ask('POST', '/webhook-endpoints', hook);
     expect(status).toBe(201);
     const path = `/webhook-endpoints/${body.webhook_endpoint.id}`;
-    expectFault(await ask('POST', `${path}/rotate-secret`, {}));
-    const tested = await ask('POST', `${path}/test`);
-    expect(tested.status).toBeGreaterThanOrEqual(500);
-    expect(tested.text).not.toMatch(/sqs|arn:/i);
+    // What has no answer from another service is 503, whatever the reason.
+    for (const call of ['rotate-secret', 'test']) {
+      const { status, text } = await ask('POST', `${path}/${call}`, call === 'test' ? undefined : {});
+      expect([call, status]).toEqual([call, 503]);
+      expect(text).not.toMatch(/sqs|secretsmanager|arn:/i);
+    }
     expectFault(await ask('GET', '/webhook-endpoints?owner_id=team'));
     const after = await ask('GET', path);
     expect(after.body.webhook_endpoint).toMatchObject({ secret_version: 1, status: 'enabled' });

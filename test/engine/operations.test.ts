@@ -410,6 +410,27 @@ describe('lists', () => {
     expect(seen).toEqual(made.sort().reverse());
   });
 
+  it('are filtered by how long nobody has used a key', async () => {
+    const owner_id = newOwner();
+    const { key, api_key } = await create({ owner_id, expires_in_days: 300 });
+    const unused = await create({ owner_id, expires_in_days: 300 });
+    await verify(key);
+    for (let tries = 0; tries < 100 && (await stored(api_key.id))?.last_used_at === null; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(await stored(api_key.id)).toMatchObject({
+      last_used_ip: null,
+      last_used_route: 'POST /api-keys/verify',
+    });
+    const ids = async (unused_for_days: string) =>
+      (await call(listKeys, { query: { owner_id, unused_for_days } })).body.data.map(
+        ({ id }: ApiKeyRecord) => id,
+      );
+    expect(await ids('1')).toEqual([]);
+    jest.spyOn(Date, 'now').mockReturnValue(Date.parse(unused.api_key.created_at) + DAY);
+    expect(await ids('1')).toEqual([unused.api_key.id]);
+    expect((await call(listKeys, { query: { owner_id, unused_for_days: '0' } })).status).toBe(400);
+  });
+
   it('are filtered by status, environment and what a key may do', async () => {
     const owner_id = newOwner();
     const reads = (await create({ owner_id })).api_key.id;

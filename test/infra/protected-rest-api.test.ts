@@ -10,7 +10,7 @@ import { operations } from '../../lib/operations/index.ts';
 import { routesHash } from '../../lib/routes.ts';
 import { appForTemplates, ofType, resourcesOf, synthesize } from './synthesize.ts';
 
-const templates = synthesize();
+const templates = synthesize({ canary: false });
 const resourcesOfBoth = [templates.rekey, templates.orders].map(resourcesOf);
 
 /** Of a template with one REST API: each route as `METHOD /path`, with its method. */

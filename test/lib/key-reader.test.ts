@@ -42,6 +42,7 @@ describe('reading a key', () => {
       rotated_at: null,
       revoked_at: null,
       first_used_at: null,
+      last_used_at: null,
       digest: 'a'.repeat(64),
       honey: false,
       told_at: undefined,
@@ -73,7 +74,7 @@ describe('reading a key', () => {
       ConsistentRead: true,
     });
     expect(Object.values(input['ExpressionAttributeNames'] as object).sort()).toEqual(
-      [...Object.keys(ITEM), 'honey', 'told_at'].sort(),
+      [...Object.keys(ITEM), 'honey', 'last_used_at', 'told_at'].sort(),
     );
   });
 

@@ -55,6 +55,9 @@ const record: ApiKeyRecord = {
   revoked_at: null,
   revoked_reason: null,
   first_used_at: at(-DAY),
+  last_used_at: null,
+  last_used_ip: null,
+  last_used_route: null,
   parent_key_id: ROOT,
   successor_key_id: null,
   root_key_id: ROOT,
@@ -153,6 +156,9 @@ describe('the successor', () => {
       honey: false,
       swept_until: null,
       version: NOW,
+      last_used_at: null,
+      last_used_ip: null,
+      last_used_route: null,
       ttl: (NOW + 120 * DAY) / 1000,
     });
     const minted = { id: NEXT, digest: 'b'.repeat(64), hint: 'abcd', created_by: ID };

@@ -228,6 +228,7 @@ describe('the last use on a real table', () => {
         throw new Error('down');
       },
       eventRetentionDays: 400,
+      retentionDays: 90,
     });
     const before = { id: 'key_x', digest: 'f'.repeat(64), last_used_at: null };
     await expect(nowhere.noteLastUse(before, use(0))).resolves.toBeUndefined();

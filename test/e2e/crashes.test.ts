@@ -67,11 +67,18 @@ let stack: RunningStack;
 let management: ReturnType<typeof productOf>;
 let orders: ReturnType<typeof productOf>;
 let table: DynamoDBDocumentClient;
-/** What came to `/ok/<owner>`, by owner: ids and bodies. Everything else is answered with 410. */
+/** What came to `/ok/<owner>`, by owner: ids and bodies. All else but CloudFormation's is answered with 410. */
 const arrived = new Map<string, { id: string; body: string }[]>();
+/** What CloudFormation was told, by logical id. */
+const deployed = new Map<string, string>();
 const receiver = createServer(async (request, response) => {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
+  const [, resource] = /^\/cloudformation\/(.+)$/.exec(request.url ?? '') ?? [];
+  if (resource !== undefined) {
+    deployed.set(resource, JSON.parse(Buffer.concat(chunks).toString('utf8')).Status);
+    return void response.writeHead(200).end();
+  }
   const [, owner] = /^\/ok\/(.+)$/.exec(request.url ?? '') ?? [];
   if (owner === undefined) return void response.writeHead(410).end();
   const one = { id: String(request.headers['webhook-id']), body: Buffer.concat(chunks).toString('utf8') };
@@ -526,6 +533,33 @@ const scenarios: Record<string, () => Promise<Subject>> = {
       events: ['api_key.created', 'api_key.expiring'],
     };
   },
+  'deploy-key': async () => {
+    const LogicalResourceId = newOwner('Key');
+    const resources = JSON.parse(
+      readFileSync(join(stack.stateDir, 'custom-resources.json'), 'utf8'),
+    ) as Record<string, { type: string; stack: string; properties: { OwnerId: string; SecretArn: string } }>;
+    const { properties } = Object.values(resources).find(
+      ({ type, stack }) => type === 'Custom::RekeyApiKey' && stack === 'OrdersWorker',
+    )!;
+    // Lambda begins a request again that broke off, and CloudFormation one that failed: here as one and the same.
+    const event = {
+      RequestType: 'Create',
+      ResponseURL: `http://127.0.0.1:${gone.port}/cloudformation/${LogicalResourceId}`,
+      StackId: 'arn:aws:cloudformation:us-east-1:000000000000:stack/Crashes/1',
+      RequestId: LogicalResourceId,
+      LogicalResourceId,
+      ResourceProperties: properties,
+    };
+    return {
+      owner: properties.OwnerId,
+      act: async () => {
+        await invoke('DeployKey', event);
+        return deployed.get(LogicalResourceId) === 'SUCCESS';
+      },
+      // The owner is that of the secret, and has the keys of all tries.
+      events: [],
+    };
+  },
   'create-admin-key': async () => {
     const owner = newOwner('crash');
     // Nothing tells a second try from a first: a key whose text was lost stays, and its event too.
@@ -813,7 +847,7 @@ describe('a crash at any call', () => {
         lane('replay-events', 'redeliver-missed-webhooks'),
         lane('rotate-webhook-secret', 'test-webhook-endpoint', 'redeliver-webhook'),
         lane('update-webhook-endpoint', 'delete-webhook-endpoint'),
-        lane('sweep-keys', 'create-admin-key'),
+        lane('sweep-keys', 'create-admin-key', 'deploy-key'),
         lane('compromise-key', 'finish-compromises'),
         lane('put-api', 'delete-api'),
       ]);

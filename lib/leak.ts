@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type ApiKeyRecord, KeyId } from './api-key.schema.ts';
-import { isValid } from './api-key.ts';
+import { isValid, type StatusFacts } from './api-key.ts';
 import { digestOf, parseKey } from './key-format.ts';
 import { withoutKeys } from './secret-text.ts';
 
@@ -54,11 +54,7 @@ export function leakedKey(text: string, prefix: string, places: readonly string[
 }
 
 /** What a report does to a key: nothing to one that has ended, whatever the stack says. */
-export function actionOn(
-  record: Pick<ApiKeyRecord, 'revoked_at' | 'expires_at' | 'rotated_at'>,
-  onLeak: OnLeak,
-  now: number,
-): 'revoked' | 'reported' | 'none' {
+export function actionOn(record: StatusFacts, onLeak: OnLeak, now: number): 'revoked' | 'reported' | 'none' {
   if (!isValid(record, now)) return 'none';
   return onLeak === 'revoke' ? 'revoked' : 'reported';
 }

@@ -39,7 +39,12 @@ describe('what is kept of a reported text', () => {
 });
 
 describe('a report', () => {
-  const valid = { revoked_at: null, rotated_at: null, expires_at: '2026-12-24T12:00:00.000Z' };
+  const valid = {
+    revoked_at: null,
+    rotated_at: null,
+    pending_until: null,
+    expires_at: '2026-12-24T12:00:00.000Z',
+  };
   it('revokes a valid key or tells of it, as the stack says, and does nothing to one that has ended', () => {
     expect(actionOn(valid, 'revoke', NOW)).toBe('revoked');
     expect(actionOn({ ...valid, rotated_at: '2026-11-24T11:00:00.000Z' }, 'revoke', NOW)).toBe('revoked');

@@ -7,6 +7,9 @@ import { forget, type RunningStack, startRunningStack } from './running-stack.ts
 let stack: RunningStack;
 beforeAll(async () => {
   stack = await startRunningStack({ assembly: null, args: ['--canary'] });
+  // The first start of a function takes longer than a request may.
+  await eventually(async () => (await manage('GET', '/api-keys')).status === 200, 60);
+  await eventually(async () => (await newKey().catch(() => undefined)) !== undefined, 60);
 });
 afterAll(async () => {
   await stack?.stop();
@@ -27,7 +30,8 @@ const manage = (method: string, path: string, body?: unknown, key = stack.admin_
 let owners = 0;
 const newKey = async (scopes = ['catalog:read', 'catalog:write']) => {
   const owner_id = `team-${owners++}`;
-  const { body } = await manage('POST', '/api-keys', { name: 'n', owner_id, scopes });
+  const { status, body } = await manage('POST', '/api-keys', { name: 'n', owner_id, scopes });
+  if (status !== 201) throw new Error(`${status}: ${JSON.stringify(body)}`);
   return { key: body.key as string, id: body.api_key.id as string };
 };
 const call = async (api: 'catalogRest' | 'catalogHttp', key: string, path = '/products', method = 'GET') =>
@@ -50,6 +54,17 @@ const eventually = async (holds: () => Promise<boolean>, seconds: number) => {
   while (!(await holds())) {
     if (Date.now() > end) throw new Error(`did not happen in ${seconds} s`);
     await new Promise((soon) => setTimeout(soon, 200));
+  }
+};
+
+/** Until what came before is done with: its second flush is 15 s after it. */
+const quiet = async () => {
+  let seen = await flushes();
+  for (let still = 0; still < 19; still++) {
+    await new Promise((soon) => setTimeout(soon, 1_000));
+    const now = await flushes();
+    if (now !== seen) still = 0;
+    seen = now;
   }
 };
 
@@ -89,25 +104,8 @@ it('a change that takes nothing away flushes nothing, and says nothing of caches
   expect(body).not.toHaveProperty('caches');
 });
 
-it('many revocations at once are few flushes', async () => {
-  const keys: { key: string; id: string }[] = [];
-  for (let i = 0; i < 60; i++) keys.push(await newKey());
-  // What came before is done with: its second flush is 15 s after it.
-  await new Promise((soon) => setTimeout(soon, 20_000));
-  const before = await flushes();
-  const began = Date.now();
-  await Promise.all(keys.map(({ id }) => manage('POST', `/api-keys/${id}/revoke`)));
-  const seconds = Math.ceil((Date.now() - began) / 1000);
-  for (const { key } of keys) expect(await call('catalogRest', key)).toBe(401);
-  await new Promise((soon) => setTimeout(soon, 22_000));
-  // Of three stages one a second while revocations and their messages come, and the second flush.
-  const made = (await flushes()) - before;
-  expect(made).toBeGreaterThanOrEqual(6);
-  expect(made).toBeLessThanOrEqual(3 * (2 * seconds + 8));
-  expect(made).toBeLessThan(3 * keys.length);
-}, 120_000);
-
 it('a control plane that throttles leaves it pending, and the queue flushes it', async () => {
+  await quiet();
   const { key, id } = await newKey();
   expect(await call('catalogRest', key)).toBe(200);
   for (const call of ['apigateway:FlushStageAuthorizersCache', 'apigateway:ResetAuthorizersCache']) {
@@ -118,7 +116,29 @@ it('a control plane that throttles leaves it pending, and the queue flushes it',
   expect(status).toBe(200);
   expect(counted(body.caches)).toMatchObject({ flushed: 0, pending: 3 });
   await eventually(async () => (await call('catalogRest', key)) === 401, 20);
-}, 60_000);
+}, 120_000);
+
+it('many revocations at once are few flushes', async () => {
+  // Four functions run at a time here, so these are as many as one second has.
+  const keys: { key: string; id: string }[] = [];
+  for (let i = 0; i < 20; i++) keys.push(await newKey());
+  for (const { key } of keys) expect(await call('catalogRest', key)).toBe(200);
+  await quiet();
+  const before = await flushes();
+  const began = Date.now();
+  const answers = await Promise.all(keys.map(({ id }) => manage('POST', `/api-keys/${id}/revoke`)));
+  const seconds = Math.ceil((Date.now() - began) / 1000);
+  expect(answers.map(({ status }) => status)).toEqual(keys.map(() => 200));
+  await eventually(async () => {
+    for (const { key } of keys) if ((await call('catalogRest', key)) !== 401) return false;
+    return true;
+  }, 20);
+  await quiet();
+  // Of three stages at most one a second while revocations and their messages come, and their second flushes.
+  const made = (await flushes()) - before;
+  expect(made).toBeGreaterThanOrEqual(6);
+  expect(made).toBeLessThanOrEqual(3 * (2 * seconds + 6));
+}, 180_000);
 
 describe('GET /status', () => {
   it('has no sample at first, and those of the canary when it has run', async () => {

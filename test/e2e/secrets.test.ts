@@ -89,6 +89,14 @@ describe('the plaintext of a key', () => {
     await call('POST', `/webhook-endpoints/${endpoint}/deliveries/redeliver`);
     await call('DELETE', `/webhook-endpoints/${endpoint}`);
 
+    // APIs and their scopes.
+    const api = { routes: { 'GET /orders': ['orders:read'] } };
+    await call('PUT', '/apis/secrets1', api);
+    await call('GET', '/apis/secrets1');
+    await call('GET', '/apis');
+    await call('GET', '/scopes');
+    await call('DELETE', '/apis/secrets1');
+
     // A key where it does not belong: refused, and not repeated.
     await call('POST', '/api-keys', { ...body, colour: next });
     await call('POST', '/api-keys', { ...body, scopes: [next] });
@@ -154,7 +162,7 @@ describe('the plaintext of a key', () => {
   it('was looked for in what every operation does', () => {
     const done = answers
       .filter(({ answer }) => answer.status < 300)
-      .map(({ what }) => what.replace(/\?.*/, '').replace(/(?:key|whe|evt)_\w{22}/g, '{}'));
+      .map(({ what }) => what.replace(/\?.*/, '').replace(/(?:key|whe|evt)_\w{22}|secrets1/g, '{}'));
     const operation = ({ method, path }: { method: string; path: string }) =>
       `${method} ${path.replace(/\{\w+\}/g, '{}')}`;
     expect(operations.map(operation).filter((one) => !done.includes(one))).toEqual([]);

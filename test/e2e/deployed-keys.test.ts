@@ -141,7 +141,7 @@ describe('a key in Secrets Manager', () => {
 
 describe('a crash of the rotation', () => {
   it('at any call leaves AWSCURRENT working, and the next attempt goes through', async () => {
-    const name = 'RotateSecret';
+    const name = 'rotate-secret';
     const rotateBroken = async (fault?: { call: string; nth: number; fault: string }): Promise<string[]> => {
       await control('DELETE', '/faults');
       await control('DELETE', '/calls');

@@ -1,6 +1,6 @@
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import type { Context } from 'aws-lambda';
-import { scheduleSettings } from '../lib/environment.ts';
+import { retentionDays, scheduleSettings } from '../lib/environment.ts';
 import { putHeartbeat } from '../lib/status-table.ts';
 import { type SweepResult, sweepKeys } from '../lib/sweep.ts';
 import { continueSweep } from '../lib/unfinished-sweep.ts';
@@ -8,7 +8,7 @@ import { continueSweep } from '../lib/unfinished-sweep.ts';
 /** Before its time-out the sweep stops: keys that are begun are done by then, and what is left is said. */
 const RESERVE_MS = 30_000;
 
-const settings = scheduleSettings();
+const settings = { ...scheduleSettings(), retention_days: retentionDays() };
 const metrics = new Metrics();
 
 /** Started by the schedule, and by a sweep that could not finish. What the event says does not matter. */

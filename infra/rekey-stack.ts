@@ -47,7 +47,7 @@ export interface RekeyStackProps extends StackProps {
 }
 
 /** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
-type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule' | 'sampling' | 'misuse' | 'bus';
+type Setting = 'prefix' | 'lifetimes' | 'lines' | 'retention' | 'schedule' | 'sampling' | 'misuse' | 'bus';
 
 /** What a function needs. */
 export interface Needs {
@@ -74,21 +74,29 @@ const KEY_STATE = [
   ...['event', 'event_type', 'event_owner_id', 'event_day', 'ttl'],
 ];
 /** What the writes of a key name, by what they do. */
-/** The first use, and one that must not be. */
-const USE = [...KEY_STATE, 'digest', 'told_at', ...LAST_USE];
 const NEW_SECRET = [...KEY_STATE, 'digest', 'hint'];
 /** Where a key stands in the index by_due. */
 const DUE = ['due_shard', 'next_action_at'];
+/** The first use, and one that must not be. Of a pending key it also begins the grace of its parent. */
+const USE = [
+  ...[...KEY_STATE, ...DUE, 'swept_until', 'digest', 'told_at', 'pending_until', 'pending_grace_hours'],
+  ...['expires_at', 'rotated_at', 'successor_key_id', ...LAST_USE],
+];
 const CHANGE = [
   ...[...KEY_STATE, ...DUE, 'swept_until'],
-  ...['expires_at', 'metadata', 'name', 'notify_days_before', 'on_reuse', 'scopes'],
+  ...['expires_at', 'metadata', 'name', 'notify_days_before', 'on_reuse', 'scopes', 'grace_starts'],
 ];
 export const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
 const CANCELLATION = [
   ...[...KEY_STATE, ...DUE, 'swept_until', 'expires_at', 'revoked_reason'],
+  ...['pending_until', 'pending_grace_hours'],
   ...['before_rotation', 'next_generation', 'rotated_at', 'successor_key_id'],
 ];
-const SWEEP = [...KEY_STATE, ...DUE, 'swept_until'];
+/** A pending key that is dropped frees its parent. */
+const SWEEP = [
+  ...[...KEY_STATE, ...DUE, 'swept_until', 'revoked_reason', 'pending_until', 'pending_grace_hours'],
+  ...['successor_key_id', 'next_generation'],
+];
 /** What callers see of a key, and so all that a list may read. */
 export const LISTED = Object.keys(ListedKey.shape);
 
@@ -129,6 +137,11 @@ export class RekeyStack extends Stack {
         REKEY_MAX_LIFETIME_DAYS: String(settings.maxLifetimeDays),
         REKEY_ALLOW_NEVER_EXPIRING: String(settings.allowNeverExpiring),
       },
+      lines: {
+        REKEY_GRACE_STARTS: settings.graceStarts,
+        REKEY_PENDING_DAYS: String(settings.pendingDays),
+        REKEY_MOST_VALID_KEYS: String(settings.mostValidKeys),
+      },
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
       schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(',') },
       misuse: { REKEY_LATE_USE_MINUTES: String(settings.lateUseMinutes) },
@@ -158,7 +171,7 @@ export class RekeyStack extends Stack {
       'authorizer',
       'Decides whether an API key may call a route',
       {
-        settings: ['prefix', 'sampling', 'misuse'],
+        settings: ['prefix', 'retention', 'sampling', 'misuse'],
         access: [
           itemAccess(table, ['GetItem'], ['key_*', 'routes_*']),
           itemAccess(table, ['UpdateItem'], ['key_*'], USE),
@@ -198,7 +211,7 @@ export class RekeyStack extends Stack {
       'sweep-keys',
       'Sends the notices of keys that end soon, and records the end of those that have ended',
       {
-        settings: ['schedule'],
+        settings: ['retention', 'schedule'],
         access: [
           indexAccess(table, BY_DUE),
           itemAccess(table, ['GetItem'], ['key_*']),
@@ -309,7 +322,7 @@ function operationNeeds(
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
   // Not by attributes: its transaction puts a whole key.
   const rotation: Needs = {
-    settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
+    settings: ['prefix', 'lifetimes', 'lines', 'retention', 'schedule'],
     access: [mint, change(), catalog, record],
   };
   const flush = flushAccess(table, consumerAccounts);
@@ -351,7 +364,7 @@ function operationNeeds(
     'revoke-self': revocation,
     'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE, LISTED), signCursors] },
     'verify-key': {
-      settings: ['prefix', 'misuse'],
+      settings: ['prefix', 'retention', 'misuse'],
       access: [read, change(USE), record],
     },
     'list-key-events': {

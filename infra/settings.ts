@@ -38,6 +38,11 @@ const interval = z.preprocess(
   (value) => (typeof value === 'string' && /^\d{1,4}$/.test(value) ? Number(value) : value),
   z.int(INTERVAL_FORM).min(1, INTERVAL_FORM).max(1440, INTERVAL_FORM),
 );
+const VALID_KEYS_FORM = 'must be a whole number from 2 to 10';
+const mostValidKeys = z.preprocess(
+  (value) => (typeof value === 'string' && /^\d{1,2}$/.test(value) ? Number(value) : value),
+  z.int(VALID_KEYS_FORM).min(2, VALID_KEYS_FORM).max(10, VALID_KEYS_FORM),
+);
 const LATE_USE_FORM = 'must be a whole number of minutes from 0 to 10080';
 const lateUse = z.preprocess(
   (value) => (typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : value),
@@ -102,6 +107,9 @@ export const RekeySettings = z
       maxLifetimeDays: days.default(365),
       allowNeverExpiring: flag.default(false),
       retentionDays: days.default(90),
+      graceStarts: z.enum(['now', 'first_use'], 'must be now or first_use').default('now'),
+      pendingDays: days.default(7),
+      mostValidKeys: mostValidKeys.default(2),
       eventRetentionDays: days.default(400),
       notifyDaysBefore: notifyDays.default([14]),
       sweepIntervalMinutes: interval.default(60),

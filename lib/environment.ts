@@ -1,5 +1,7 @@
+import type { GraceStarts } from './api-key.schema.ts';
 import type { LifetimeSettings } from './lifetime.ts';
 import type { MisuseSettings } from './misuse.ts';
+import type { LineSettings } from './rotation.ts';
 import type { ScheduleSettings } from './schedule.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;
@@ -56,6 +58,17 @@ export function scheduleSettings(env: Variables = process.env): ScheduleSettings
   if (new Set(list).size < list.length || Math.max(...list) > 365)
     throw new Error(`${name} is not valid: it must be ${form}`);
   return { notify_days_before: list };
+}
+
+/** `REKEY_GRACE_STARTS`, `REKEY_PENDING_DAYS`, `REKEY_MOST_VALID_KEYS`: how the lines of keys go on. */
+export function lineSettings(env: Variables = process.env): LineSettings {
+  return {
+    grace_starts: read(env, 'REKEY_GRACE_STARTS', /^(?:now|first_use)$/, 'now or first_use') as GraceStarts,
+    pending_days: days(env, 'REKEY_PENDING_DAYS'),
+    most_valid_keys: Number(
+      read(env, 'REKEY_MOST_VALID_KEYS', /^(?:[2-9]|10)$/, 'a whole number from 2 to 10'),
+    ),
+  };
 }
 
 /** `REKEY_RETENTION_DAYS`: how long a record is kept after its key's end. */

@@ -11,6 +11,7 @@ export const problems = {
   environment_forbidden: { status: 403, title: 'The API key may not act in this environment' },
   not_found: { status: 404, title: 'Not found' },
   already_rotated: { status: 409, title: 'The key has been rotated already' },
+  pending_successor: { status: 409, title: 'The key has a successor that nobody has used' },
   not_rotated: { status: 409, title: 'The key has not been rotated' },
   successor_used: { status: 409, title: 'The successor is in use' },
   key_rotated: { status: 409, title: 'The key has been rotated' },
@@ -149,6 +150,19 @@ export class AlreadyRotated extends Problem {
       {
         extensions: { successor_key_id },
       },
+    );
+  }
+}
+
+export class PendingSuccessor extends Problem {
+  /** @param of `parent`: the key that has it was to be rotated; `itself`: it was itself to be, before its first use */
+  constructor(successor_key_id: string, of: 'parent' | 'itself' = 'parent') {
+    super(
+      'pending_successor',
+      of === 'parent'
+        ? `Nobody has used the successor ${successor_key_id} yet. Use it, cancel the rotation, or rotate with replace_pending: true to have another one in its place.`
+        : `Nobody has used ${successor_key_id} yet, and the key before it still works. Use it first, or rotate the key before it with replace_pending: true.`,
+      { extensions: { successor_key_id } },
     );
   }
 }

@@ -44,7 +44,12 @@ const superseded = (ms: number, now: number, facts: Partial<ApiKeyRecord> = {}) 
   });
 const use = async (text: string, now: number) => {
   const answer = authorize(authorizerEvent({ headers: { 'x-api-key': [text] } }), {
-    reader: createKeyReader({ table: engine.table.tableName, call, eventRetentionDays: 400 }),
+    reader: createKeyReader({
+      table: engine.table.tableName,
+      call,
+      eventRetentionDays: 400,
+      retentionDays: 90,
+    }),
     readRoutes: async () => ({ 'GET /orders': ['orders:read'] }),
     now: () => now,
     prefix: 'rk',

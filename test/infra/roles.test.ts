@@ -112,8 +112,10 @@ const cursors = 'GetItem+PutItem on table of secret_cursor';
 const naming = (attributes: string) =>
   `UpdateItem on table of key_* naming pk sk revoked_at first_used_at version event event_type event_owner_id event_day ttl ${attributes}`;
 const listing = `seeing ${Object.keys(ListedKey.shape).join(' ')}`;
-const use = naming('digest told_at last_used_at last_used_ip last_used_route');
 const due = 'due_shard next_action_at';
+const use = naming(
+  `${due} swept_until digest told_at pending_until pending_grace_hours expires_at rotated_at successor_key_id last_used_at last_used_ip last_used_route`,
+);
 const recording = 'PutItem on table of events_* within TransactWriteItems';
 const flushing = [
   'Query on table of stages',
@@ -175,7 +177,7 @@ const access: Record<string, string[]> = {
   GetKey: ['GetItem on table of key_*'],
   UpdateKey: [
     'GetItem on table of key_*',
-    naming(`${due} swept_until expires_at metadata name notify_days_before on_reuse scopes`),
+    naming(`${due} swept_until expires_at metadata name notify_days_before on_reuse scopes grace_starts`),
     catalog,
     recording,
     ...flushing,
@@ -189,7 +191,7 @@ const access: Record<string, string[]> = {
   CancelRotation: [
     'GetItem on table of key_*',
     naming(
-      `${due} swept_until expires_at revoked_reason before_rotation next_generation rotated_at successor_key_id`,
+      `${due} swept_until expires_at revoked_reason pending_until pending_grace_hours before_rotation next_generation rotated_at successor_key_id`,
     ),
     recording,
   ],
@@ -222,7 +224,9 @@ const access: Record<string, string[]> = {
   SweepKeys: [
     'Query on table/index/by_due',
     'GetItem on table of key_*',
-    naming(`${due} swept_until`),
+    naming(
+      `${due} swept_until revoked_reason pending_until pending_grace_hours successor_key_id next_generation`,
+    ),
     recording,
     beating,
     'events:PutEvents on bus of rekey.system sweep.unfinished',

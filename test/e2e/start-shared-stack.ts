@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import type { RunningStack } from './running-stack.ts';
 import { startRunningStack } from './running-stack.ts';
 
-const SCOPES = ['a:b', 'nothing:here', 'invoices:read', 'refunds:read', 'orders:list'];
+const SCOPES = [
+  ...['a:b', 'nothing:here', 'customers:read', 'invoices:read', 'refunds:read', 'orders:list'],
+  ...Array.from({ length: 100 }, (_, i) => `orders:action-${i}`),
+];
 
 declare global {
   var sharedRekeyStack: RunningStack | undefined;

@@ -23,7 +23,7 @@ export async function getItemFor(key: string): Promise<object> {
     sent = input;
     return {};
   };
-  await createKeyReader({ table: TABLE, call, eventRetentionDays: 400 }).getKey(
+  await createKeyReader({ table: TABLE, call, eventRetentionDays: 400, retentionDays: 90 }).getKey(
     String(parseKey(key, 'rk')?.id),
   );
   return sent;
@@ -52,6 +52,7 @@ export async function startWorld() {
       REKEY_TABLE_NAME: TABLE,
       REKEY_KEY_PREFIX: 'rk',
       REKEY_EVENT_RETENTION_DAYS: '400',
+      REKEY_RETENTION_DAYS: '90',
       REKEY_LOG_SAMPLE_RATE: '0',
       REKEY_LATE_USE_MINUTES: '60',
       POWERTOOLS_SERVICE_NAME: 'Rekey',

@@ -25,9 +25,11 @@ export const KeyId = z
 
 export const Environment = z.enum(['live', 'test']);
 export const OwnerAccess = z.enum(['own', 'any']);
+export const KeyStatus = z.enum(['active', 'pending', 'rotated', 'expired', 'revoked']);
+/** When the grace of a rotated key begins: at its rotation, or with the first use of its successor. */
+export const GraceStarts = z.enum(['now', 'first_use']);
 /** What a use of the key is taken for once it has a successor and its grace is over. */
 export const OnReuse = z.enum(['tell', 'revoke_family']);
-export const KeyStatus = z.enum(['active', 'rotated', 'expired', 'revoked']);
 
 /**
  * The key item as it lies in the table (`pk` = `id`, `sk` = `api_key`). The same names are used on the wire
@@ -63,6 +65,18 @@ export const ApiKeyRecord = z.object({
     .array(z.int())
     .nullable()
     .describe('days before its end at which api_key.expiring is sent; null: those of the stack'),
+  grace_starts: GraceStarts.nullable()
+    .default(null)
+    .describe(
+      'when the grace begins if this key is rotated and the request says nothing; null: as the stack says',
+    ),
+  pending_until: Instant.nullable()
+    .default(null)
+    .describe(
+      'when a successor that nobody has used is dropped; null: it is in use, or its parent ends by itself',
+    ),
+  /** The grace that the first use of a pending successor gives its parent. */
+  pending_grace_hours: z.int().min(0).optional(),
   on_reuse: OnReuse.default('tell').describe(
     'what its use after it was superseded and its grace has ended does, beside api_key.reuse_detected',
   ),
@@ -102,6 +116,7 @@ export const ListedKey = ApiKeyRecord.omit({
   due_shard: true,
   next_action_at: true,
   before_rotation: true,
+  pending_grace_hours: true,
   next_generation: true,
   told_at: true,
   leaked_at: true,
@@ -122,5 +137,6 @@ export type ApiKey = z.infer<typeof ApiKey>;
 
 export type Environment = z.infer<typeof Environment>;
 export type OwnerAccess = z.infer<typeof OwnerAccess>;
+export type GraceStarts = z.infer<typeof GraceStarts>;
 export type OnReuse = z.infer<typeof OnReuse>;
 export type KeyStatus = z.infer<typeof KeyStatus>;

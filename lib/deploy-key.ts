@@ -19,7 +19,7 @@ import { mintKey } from './key-format.ts';
 import { createKey, getKey, lineage, replaceSecret, revokeKey, updateKey } from './key-table.ts';
 import { decideExpiry } from './lifetime.ts';
 import { newKey } from './new-key.ts';
-import type { RotationSettings } from './rotation.ts';
+import type { KeySettings } from './rotation.ts';
 import type { SecretText } from './secret-text.ts';
 import type { SecretVersions } from './secret-versions.ts';
 import { environmentTable, type KeyTable } from './table-client.ts';
@@ -35,7 +35,7 @@ const PAGE = 100;
 
 export interface DeploymentWorld {
   secrets: SecretVersions;
-  settings: RotationSettings & { key_prefix: string };
+  settings: KeySettings & { key_prefix: string };
   rules: { admin_secret_arn: string; deployable: DeployableKeys };
   table?: KeyTable;
 }

@@ -19,7 +19,7 @@ export type NewKey = Pick<
   | 'notify_days_before'
   | 'created_by'
 > &
-  Partial<Pick<ApiKeyRecord, 'on_reuse' | 'replaces_key_id' | 'honey'>>;
+  Partial<Pick<ApiKeyRecord, 'grace_starts' | 'on_reuse' | 'replaces_key_id' | 'honey'>>;
 
 /** Where a new record comes into the index by_due is part of making it. */
 const scheduled = (record: ApiKeyRecord, settings: ScheduleSettings, now: number): ApiKeyRecord => ({
@@ -44,6 +44,7 @@ export function newKey(
     id,
   });
   const record: ApiKeyRecord = {
+    grace_starts: null,
     on_reuse: 'tell',
     replaces_key_id: null,
     honey: false,
@@ -63,6 +64,7 @@ export function newKey(
     successor_key_id: null,
     root_key_id: id,
     generation: 0,
+    pending_until: null,
     swept_until: null,
     digest,
     version: now,

@@ -2,11 +2,12 @@
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
-const USAGE = `npm start -- [--port N] [--state-dir DIR] [--fresh] [--assembly DIR]
+const USAGE = `npm start -- [--port N] [--state-dir DIR] [--fresh] [--canary] [--assembly DIR]
 
   --port N         port of the management API; the others follow it (3000; 0: any free ones)
   --state-dir DIR  where data, logs and stack.json are (.local)
   --fresh          forget the data of earlier starts
+  --canary         with the canary and its two APIs (GET /status)
   --assembly DIR   run this cloud assembly instead of synthesizing the app`;
 
 const fail = (message: string): never => {
@@ -20,13 +21,20 @@ if (major < 24)
     `The laptop stack needs Node.js 24 and this is ${process.version}: run it by \`npm start\`, which brings its own.`,
   );
 
-function readOptions(): { port: number; stateDir: string; fresh: boolean; assembly: string | undefined } {
+function readOptions(): {
+  port: number;
+  stateDir: string;
+  fresh: boolean;
+  canary: boolean;
+  assembly: string | undefined;
+} {
   try {
     const { values } = parseArgs({
       options: {
         port: { type: 'string', default: '3000' },
         'state-dir': { type: 'string', default: '.local' },
         fresh: { type: 'boolean', default: false },
+        canary: { type: 'boolean', default: false },
         assembly: { type: 'string' },
         help: { type: 'boolean', default: false },
       },
@@ -39,14 +47,15 @@ function readOptions(): { port: number; stateDir: string; fresh: boolean; assemb
     // The APIs and the control port follow; ten are more than any assembly here needs.
     if (!/^\d+$/.test(values.port) || port > 65_525)
       throw new Error(`--port should be 0 to 65525, is ${values.port}`);
-    return { port, stateDir: resolve(values['state-dir']), fresh: values.fresh, assembly: values.assembly };
+    const { fresh, canary, assembly } = values;
+    return { port, stateDir: resolve(values['state-dir']), fresh, canary, assembly };
   } catch (error) {
     return fail(`${(error as Error).message}\n\n${USAGE}`);
   }
 }
 
 const started = performance.now();
-const { port, stateDir, fresh, assembly } = readOptions();
+const { port, stateDir, fresh, canary, assembly } = readOptions();
 
 // Before it is up there is nothing to stop in order: children and the lock go with the process.
 let stop = async (): Promise<void> => undefined;
@@ -68,7 +77,7 @@ const { synthesize } = await import('./synth.ts');
 const log = (line: string): void => console.log(`  ${line}`);
 const ownAssembly = async (): Promise<string> => {
   const directory = join(stateDir, 'assembly');
-  await synthesize(directory);
+  await synthesize(directory, canary ? { 'rekey:canary': true } : {});
   return directory;
 };
 

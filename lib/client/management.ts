@@ -1,7 +1,7 @@
 /** What the client needs to know of its key; the management API says more. */
 export interface KeyState {
   id: string;
-  status: 'active' | 'rotated' | 'expired' | 'revoked';
+  status: 'active' | 'pending' | 'rotated' | 'expired' | 'revoked';
   scopes: string[];
   created_at: string;
   /** null: never. */

@@ -8,6 +8,7 @@ import { keyPrefix, lifetimeSettings, retentionDays, scheduleSettings } from '..
 import { oncePer } from '../idempotency.ts';
 import {
   ExpiresInDays,
+  GraceStart,
   Metadata,
   Name,
   NotifyDaysBefore,
@@ -46,6 +47,10 @@ const CreateKey = z
           'Days before its end at which `api_key.expiring` is sent, at most 5. null: those of the stack. Successors have the same.',
         example: [30, 14, 3],
       }),
+    grace_starts: GraceStart.nullable().default(null).meta({
+      description:
+        'When the grace of this key begins if it is rotated and the request does not say. null: as the stack says. Successors have the same.',
+    }),
     on_reuse: OnReuse.default('tell').meta({
       description:
         'What happens when the key is used although it was superseded and its grace has ended: `tell` sends `api_key.reuse_detected`, `revoke_family` also revokes every key of its line. Successors have the same.',
@@ -99,7 +104,8 @@ export const createKey = defineOperation({
 
     const { key, record } = await oncePer(claimOf('create-key', request), {
       first: async (claim) => {
-        const { name, owner_id, owner_access, scopes, metadata, notify_days_before, on_reuse, honey } = body;
+        const { name, owner_id, owner_access, scopes, metadata, notify_days_before } = body;
+        const { grace_starts, on_reuse, honey } = body;
         demandKnown(scopes, await knownFor(scopes));
         const expires_at = decideExpiry(body, now, lifetimeSettings());
         const made = newKey(
@@ -110,6 +116,7 @@ export const createKey = defineOperation({
             scopes,
             metadata,
             notify_days_before,
+            grace_starts,
             on_reuse,
             honey,
             environment,

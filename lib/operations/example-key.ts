@@ -26,6 +26,8 @@ export const exampleKey: ApiKey = {
   generation: 0,
   metadata: { ticket: 'OPS-1042' },
   notify_days_before: null,
+  grace_starts: null,
+  pending_until: null,
   on_reuse: 'tell',
   replaces_key_id: null,
 };

@@ -186,7 +186,7 @@ describe('the deletion of a key of a stack', () => {
     const physicalId = await ask({ RequestType: 'Create' });
     let record = await current();
     for (let times = 1; times <= 3; times++) {
-      await markFirstUse(record, record.digest, by(), engine.table);
+      await markFirstUse(record, record.digest, by(), SETTINGS, engine.table);
       const seen = (await getKey(record.id, engine.table))!;
       record = (await rotate(seen, NOW + times * HOUR)).successor;
     }

@@ -69,7 +69,7 @@ const itemAt = async (id: string) =>
     )
   ).Item;
 
-const reader = () => createKeyReader({ table, call, eventRetentionDays: 400 });
+const reader = () => createKeyReader({ table, call, eventRetentionDays: 400, retentionDays: 90 });
 
 const ask = (text: string, method = 'GET') =>
   authorize(authorizerEvent({ method, headers: { 'x-api-key': [text] }, routesHash: HASH }), {
@@ -89,6 +89,7 @@ describe('the key reader on a real table', () => {
     expect(await reader().getKey(id)).toEqual({
       id,
       owner_id: record.owner_id,
+      pending_until: null,
       owner_access: record.owner_access,
       environment: record.environment,
       scopes: record.scopes,
@@ -227,6 +228,7 @@ describe('the last use on a real table', () => {
         throw new Error('down');
       },
       eventRetentionDays: 400,
+      retentionDays: 90,
     });
     const before = { id: 'key_x', digest: 'f'.repeat(64), last_used_at: null };
     await expect(nowhere.noteLastUse(before, use(0))).resolves.toBeUndefined();

@@ -42,6 +42,9 @@ beforeAll(async () => {
     REKEY_MAX_LIFETIME_DAYS: '365',
     REKEY_ALLOW_NEVER_EXPIRING: 'false',
     REKEY_RETENTION_DAYS: '90',
+    REKEY_GRACE_STARTS: 'now',
+    REKEY_PENDING_DAYS: '7',
+    REKEY_MOST_VALID_KEYS: '2',
     REKEY_EVENT_RETENTION_DAYS: '400',
     REKEY_NOTIFY_DAYS_BEFORE: '14',
     REKEY_LATE_USE_MINUTES: '60',
@@ -347,7 +350,7 @@ describe('rotate-key', () => {
     const successor_key_id = (await rotate(api_key.id)).body.api_key.id;
     expect(await rotate(api_key.id)).toMatchObject({
       status: 409,
-      body: { ...type('already_rotated'), successor_key_id },
+      body: { ...type('pending_successor'), successor_key_id },
     });
     await call(revokeKey, { id: successor_key_id });
     expect(await rotate(successor_key_id)).toMatchObject({ status: 409, body: type('key_revoked') });

@@ -30,6 +30,8 @@ const record: ApiKeyRecord = {
   generation: 0,
   metadata: { team: 'a' },
   notify_days_before: [30, 3],
+  grace_starts: null,
+  pending_until: null,
   swept_until: null,
   on_reuse: 'tell',
   replaces_key_id: null,
@@ -48,13 +50,16 @@ describe('the status of a key', () => {
     ['active', { expires_at: at(1) }],
     ['expired', { expires_at: at(0) }],
     ['expired', { expires_at: at(-1) }],
+    ['pending', { pending_until: at(1) }],
+    ['expired', { pending_until: at(0) }],
+    ['rotated', { pending_until: at(1), rotated_at: at(-1) }],
     ['rotated', { rotated_at: at(-1) }],
     ['expired', { rotated_at: at(-2), expires_at: at(-1) }],
     ['revoked', { revoked_at: at(-1) }],
     ['revoked', { revoked_at: at(-1), rotated_at: at(-2), expires_at: at(-1) }],
   ] as const)('is %s for %j', (status, facts) => {
     expect(statusOf({ ...record, ...facts }, NOW)).toBe(status);
-    expect(isValid({ ...record, ...facts }, NOW)).toBe(status === 'active' || status === 'rotated');
+    expect(isValid({ ...record, ...facts }, NOW)).toBe(['active', 'pending', 'rotated'].includes(status));
   });
 
   it('is revoked from the moment of the revocation, even when another clock is behind', () => {
@@ -77,9 +82,10 @@ describe('the status of a key', () => {
         instant,
         instant,
         instant,
+        instant,
         fc.nat({ max: 10 }),
-        (expires_at, rotated_at, revoked_at, later) => {
-          const facts = { expires_at, rotated_at, revoked_at };
+        (expires_at, rotated_at, revoked_at, pending_until, later) => {
+          const facts = { expires_at, rotated_at, revoked_at, pending_until };
           if (!isValid(facts, NOW)) expect(isValid(facts, NOW + later)).toBe(false);
         },
       ),

@@ -34,6 +34,7 @@ const facts = (changes: Partial<KeyFacts> = {}): KeyFacts => ({
   rotated_at: null,
   revoked_at: null,
   first_used_at: '2026-11-20T12:00:00.000Z',
+  pending_until: null,
   last_used_at: '2026-11-24T11:59:00.000Z',
   digest: minted.digest,
   honey: false,

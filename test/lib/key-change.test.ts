@@ -37,6 +37,8 @@ const record: ApiKeyRecord = {
   generation: 0,
   metadata: {},
   notify_days_before: null,
+  grace_starts: null,
+  pending_until: null,
   swept_until: null,
   on_reuse: 'tell',
   replaces_key_id: null,

@@ -29,6 +29,7 @@ const aKey = (facts: Partial<Scheduled> = {}): Scheduled => ({
   revoked_at: null,
   notify_days_before: null,
   swept_until: null,
+  pending_until: null,
   ...facts,
 });
 

@@ -17,6 +17,7 @@ import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { ListedKey } from '../lib/api-key.schema.ts';
 import { LAST_USE } from '../lib/last-use.ts';
+import type { Operation } from '../lib/operations/definition.ts';
 import { operations } from '../lib/operations/index.ts';
 import { ownScopes } from '../lib/own-scopes.ts';
 import { HOLDER_FIELDS } from '../lib/scope-holders.ts';
@@ -122,6 +123,12 @@ const entryOf = (name: string): string => fileURLToPath(new URL(`../functions/${
 /** `create-key` becomes `CreateKey`. */
 const idOf = (name: string): string =>
   name.replace(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
+/** Who may call the route of an operation. */
+function accessOf(operation: Operation) {
+  if (operation.public) return { public: true as const, throttle: operation.throttle };
+  return operation.authenticated ? { authenticated: true as const } : { scopes: [operation.scope] };
+}
 
 /** The product: its table, its functions and the management API. */
 export class RekeyStack extends Stack {
@@ -256,17 +263,18 @@ export class RekeyStack extends Stack {
       consumerAccounts: settings.consumerAccounts,
     });
     const webhooks = new Webhooks(this, 'Webhooks', { table, bus, lambda, monitoring, settings });
-    const needs = { ...operationNeeds(table, bus, settings), ...webhooks.operationNeeds() };
-    new Leaks(this, 'Leaks', { table, bus, lambda, monitoring });
+    const leaks = new Leaks(this, 'Leaks', { table, bus, lambda, monitoring, settings });
+    const needs = {
+      ...operationNeeds(table, bus, settings),
+      ...webhooks.operationNeeds(),
+      ...leaks.operationNeeds(),
+    };
     for (const operation of operations) {
       const own = needs[operation.name];
       if (!own)
         throw new Error(`Operation ${operation.name} has no role: say in rekey-stack.ts what it may do`);
       const handler = lambda(operation.name, operation.summary, own);
-      api.addRoute(
-        `${operation.method} ${operation.path}`,
-        operation.authenticated ? { authenticated: true, handler } : { scopes: [operation.scope], handler },
-      );
+      api.addRoute(`${operation.method} ${operation.path}`, { ...accessOf(operation), handler });
     }
 
     const { deployKey, rotateSecret } = new DeployedKeys(this, 'DeployedKeys', {

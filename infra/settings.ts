@@ -38,6 +38,7 @@ const interval = z.preprocess(
   (value) => (typeof value === 'string' && /^\d{1,4}$/.test(value) ? Number(value) : value),
   z.int(INTERVAL_FORM).min(1, INTERVAL_FORM).max(1440, INTERVAL_FORM),
 );
+const GITHUB_KEYS_FORM = 'must be an https URL';
 const VALID_KEYS_FORM = 'must be a whole number from 2 to 10';
 const mostValidKeys = z.preprocess(
   (value) => (typeof value === 'string' && /^\d{1,2}$/.test(value) ? Number(value) : value),
@@ -116,6 +117,14 @@ export const RekeySettings = z
       notifyDaysBefore: notifyDays.default([14]),
       sweepIntervalMinutes: interval.default(60),
       lateUseMinutes: lateUse.default(60),
+      leakedKeys: z.enum(['revoke', 'report'], 'must be revoke or report').default('revoke'),
+      githubKeysUrl: z
+        .string(GITHUB_KEYS_FORM)
+        .regex(
+          /^(?:https:\/\/[\x21-\x7e]{3,500}|http:\/\/127\.0\.0\.1:\d{1,5}\/[\x21-\x7e]{0,500})$/,
+          GITHUB_KEYS_FORM,
+        )
+        .default('https://api.github.com/meta/public_keys/secret_scanning'),
       logSampleRate: rate.default(0.1),
       alarmTopicArn: z
         .string('must be the ARN of an SNS topic')
@@ -140,6 +149,10 @@ export const RekeySettings = z
   .refine(({ defaultLifetimeDays, maxLifetimeDays }) => defaultLifetimeDays <= maxLifetimeDays, {
     path: ['defaultLifetimeDays'],
     message: 'must not be above maxLifetimeDays',
+  })
+  .refine(({ mode, githubKeysUrl }) => mode === 'development' || githubKeysUrl.startsWith('https:'), {
+    path: ['githubKeysUrl'],
+    message: GITHUB_KEYS_FORM,
   })
   .refine(({ mode, allowLoopbackHttpWebhooks }) => mode === 'development' || !allowLoopbackHttpWebhooks, {
     path: ['allowLoopbackHttpWebhooks'],

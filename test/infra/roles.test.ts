@@ -206,6 +206,14 @@ const access: Record<string, string[]> = {
     recording,
     ...flushing,
   ],
+  ReportLeaks: ['sqs:SendMessage on queue LeaksReportsQueue'],
+  ReportGithubLeaks: ['GetItem on table of key_*', 'sqs:SendMessage on queue LeaksReportsQueue'],
+  ActOnLeaks: [
+    'GetItem on table of key_*',
+    naming(`${due} revoked_reason digest leaked_at`),
+    recording,
+    'sqs:ChangeMessageVisibility+sqs:DeleteMessage+sqs:GetQueueAttributes+sqs:GetQueueUrl+sqs:ReceiveMessage on queue LeaksReportsQueue',
+  ],
   FinishCompromises: [
     'Query on table/index/by_due',
     `Query on table/index/by_lineage ${listing}`,
@@ -415,7 +423,7 @@ describe('the roles', () => {
     const resources = resourcesOf(templates.rekey);
     expect(Object.keys(statementsByFunction(resources)).toSorted()).toEqual(Object.keys(access).toSorted());
     expect(ofType(resources, 'AWS::IAM::Role')).toHaveLength(Object.keys(access).length);
-    expect(Object.keys(access)).toHaveLength(operations.length + 15);
+    expect(Object.keys(access)).toHaveLength(operations.length + 16);
   });
 
   it('of the Orders example may write logs and traces, and know nothing of the table', () => {

@@ -6,6 +6,8 @@ export interface KeyState {
   created_at: string;
   /** null: never. */
   expires_at: string | null;
+  /** When it is to be rotated; null: its life says. Absent in stacks of earlier versions. */
+  rotation_due_at?: string | null;
   successor_key_id: string | null;
 }
 

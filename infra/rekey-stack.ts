@@ -17,6 +17,7 @@ import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { ListedKey } from '../lib/api-key.schema.ts';
 import { LAST_USE } from '../lib/last-use.ts';
+import type { Operation } from '../lib/operations/definition.ts';
 import { operations } from '../lib/operations/index.ts';
 import { ownScopes } from '../lib/own-scopes.ts';
 import { HOLDER_FIELDS } from '../lib/scope-holders.ts';
@@ -47,7 +48,17 @@ export interface RekeyStackProps extends StackProps {
 }
 
 /** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
-type Setting = 'prefix' | 'lifetimes' | 'lines' | 'retention' | 'schedule' | 'sampling' | 'misuse' | 'bus';
+type Setting =
+  | 'prefix'
+  | 'age'
+  | 'plan'
+  | 'lifetimes'
+  | 'lines'
+  | 'retention'
+  | 'schedule'
+  | 'sampling'
+  | 'misuse'
+  | 'bus';
 
 /** What a function needs. */
 export interface Needs {
@@ -85,6 +96,7 @@ const USE = [
 const CHANGE = [
   ...[...KEY_STATE, ...DUE, 'swept_until'],
   ...['expires_at', 'metadata', 'name', 'notify_days_before', 'on_reuse', 'scopes', 'grace_starts'],
+  ...['rotation', 'rotation_due_at', 'rotation_told'],
 ];
 export const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
 const CANCELLATION = [
@@ -95,7 +107,7 @@ const CANCELLATION = [
 /** A pending key that is dropped frees its parent. */
 const SWEEP = [
   ...[...KEY_STATE, ...DUE, 'swept_until', 'revoked_reason', 'pending_until', 'pending_grace_hours'],
-  ...['successor_key_id', 'next_generation'],
+  ...['successor_key_id', 'next_generation', 'rotation_told'],
 ];
 /** What callers see of a key, and so all that a list may read. */
 export const LISTED = Object.keys(ListedKey.shape);
@@ -111,6 +123,12 @@ const entryOf = (name: string): string => fileURLToPath(new URL(`../functions/${
 /** `create-key` becomes `CreateKey`. */
 const idOf = (name: string): string =>
   name.replace(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
+/** Who may call the route of an operation. */
+function accessOf(operation: Operation) {
+  if (operation.public) return { public: true as const, throttle: operation.throttle };
+  return operation.authenticated ? { authenticated: true as const } : { scopes: [operation.scope] };
+}
 
 /** The product: its table, its functions and the management API. */
 export class RekeyStack extends Stack {
@@ -142,6 +160,11 @@ export class RekeyStack extends Stack {
         REKEY_PENDING_DAYS: String(settings.pendingDays),
         REKEY_MOST_VALID_KEYS: String(settings.mostValidKeys),
       },
+      age: settings.maxAgeDays === undefined ? {} : { REKEY_MAX_AGE_DAYS: String(settings.maxAgeDays) },
+      plan:
+        settings.rotateEveryDays === undefined
+          ? {}
+          : { REKEY_ROTATE_EVERY_DAYS: String(settings.rotateEveryDays) },
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
       schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(',') },
       misuse: { REKEY_LATE_USE_MINUTES: String(settings.lateUseMinutes) },
@@ -240,17 +263,18 @@ export class RekeyStack extends Stack {
       consumerAccounts: settings.consumerAccounts,
     });
     const webhooks = new Webhooks(this, 'Webhooks', { table, bus, lambda, monitoring, settings });
-    const needs = { ...operationNeeds(table, bus, settings), ...webhooks.operationNeeds() };
-    new Leaks(this, 'Leaks', { table, bus, lambda, monitoring });
+    const leaks = new Leaks(this, 'Leaks', { table, bus, lambda, monitoring, settings });
+    const needs = {
+      ...operationNeeds(table, bus, settings),
+      ...webhooks.operationNeeds(),
+      ...leaks.operationNeeds(),
+    };
     for (const operation of operations) {
       const own = needs[operation.name];
       if (!own)
         throw new Error(`Operation ${operation.name} has no role: say in rekey-stack.ts what it may do`);
       const handler = lambda(operation.name, operation.summary, own);
-      api.addRoute(
-        `${operation.method} ${operation.path}`,
-        operation.authenticated ? { authenticated: true, handler } : { scopes: [operation.scope], handler },
-      );
+      api.addRoute(`${operation.method} ${operation.path}`, { ...accessOf(operation), handler });
     }
 
     const { deployKey, rotateSecret } = new DeployedKeys(this, 'DeployedKeys', {
@@ -334,10 +358,10 @@ function operationNeeds(
   };
   return {
     'create-key': {
-      settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
+      settings: ['plan', 'prefix', 'lifetimes', 'retention', 'schedule'],
       access: [mint, change(NEW_SECRET), catalog, record],
     },
-    'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER, LISTED), signCursors] },
+    'list-keys': { settings: ['age'], access: [indexAccess(table, BY_OWNER, LISTED), signCursors] },
     'get-key': { settings: [], access: [read] },
     'get-self': { settings: [], access: [read] },
     'update-key': {

@@ -38,6 +38,7 @@ const interval = z.preprocess(
   (value) => (typeof value === 'string' && /^\d{1,4}$/.test(value) ? Number(value) : value),
   z.int(INTERVAL_FORM).min(1, INTERVAL_FORM).max(1440, INTERVAL_FORM),
 );
+const GITHUB_KEYS_FORM = 'must be an https URL';
 const VALID_KEYS_FORM = 'must be a whole number from 2 to 10';
 const mostValidKeys = z.preprocess(
   (value) => (typeof value === 'string' && /^\d{1,2}$/.test(value) ? Number(value) : value),
@@ -108,12 +109,22 @@ export const RekeySettings = z
       allowNeverExpiring: flag.default(false),
       retentionDays: days.default(90),
       graceStarts: z.enum(['now', 'first_use'], 'must be now or first_use').default('now'),
+      rotateEveryDays: days.optional(),
+      maxAgeDays: days.optional(),
       pendingDays: days.default(7),
       mostValidKeys: mostValidKeys.default(2),
       eventRetentionDays: days.default(400),
       notifyDaysBefore: notifyDays.default([14]),
       sweepIntervalMinutes: interval.default(60),
       lateUseMinutes: lateUse.default(60),
+      leakedKeys: z.enum(['revoke', 'report'], 'must be revoke or report').default('revoke'),
+      githubKeysUrl: z
+        .string(GITHUB_KEYS_FORM)
+        .regex(
+          /^(?:https:\/\/[\x21-\x7e]{3,500}|http:\/\/127\.0\.0\.1:\d{1,5}\/[\x21-\x7e]{0,500})$/,
+          GITHUB_KEYS_FORM,
+        )
+        .default('https://api.github.com/meta/public_keys/secret_scanning'),
       logSampleRate: rate.default(0.1),
       alarmTopicArn: z
         .string('must be the ARN of an SNS topic')
@@ -138,6 +149,10 @@ export const RekeySettings = z
   .refine(({ defaultLifetimeDays, maxLifetimeDays }) => defaultLifetimeDays <= maxLifetimeDays, {
     path: ['defaultLifetimeDays'],
     message: 'must not be above maxLifetimeDays',
+  })
+  .refine(({ mode, githubKeysUrl }) => mode === 'development' || githubKeysUrl.startsWith('https:'), {
+    path: ['githubKeysUrl'],
+    message: GITHUB_KEYS_FORM,
   })
   .refine(({ mode, allowLoopbackHttpWebhooks }) => mode === 'development' || !allowLoopbackHttpWebhooks, {
     path: ['allowLoopbackHttpWebhooks'],

@@ -1,4 +1,5 @@
-import type { GraceStarts } from './api-key.schema.ts';
+import type { GraceStarts, RotationPlan } from './api-key.schema.ts';
+import type { OnLeak } from './leak.ts';
 import type { LifetimeSettings } from './lifetime.ts';
 import type { MisuseSettings } from './misuse.ts';
 import type { LineSettings } from './rotation.ts';
@@ -71,6 +72,18 @@ export function lineSettings(env: Variables = process.env): LineSettings {
   };
 }
 
+/** `REKEY_ROTATE_EVERY_DAYS`: how often keys are to be rotated that are made without a word about it; absent, they are not. */
+export function defaultRotation(env: Variables = process.env): RotationPlan | null {
+  return env['REKEY_ROTATE_EVERY_DAYS'] === undefined
+    ? null
+    : { every_days: days(env, 'REKEY_ROTATE_EVERY_DAYS') };
+}
+
+/** `REKEY_MAX_AGE_DAYS`: how old a key may become before it is overdue; absent, as old as it lives. */
+export function maxAgeDays(env: Variables = process.env): number | undefined {
+  return env['REKEY_MAX_AGE_DAYS'] === undefined ? undefined : days(env, 'REKEY_MAX_AGE_DAYS');
+}
+
 /** `REKEY_RETENTION_DAYS`: how long a record is kept after its key's end. */
 export function retentionDays(env: Variables = process.env): number {
   return days(env, 'REKEY_RETENTION_DAYS');
@@ -89,6 +102,26 @@ export function misuseSettings(env: Variables = process.env): MisuseSettings {
   const late_use_minutes = Number(read(env, 'REKEY_LATE_USE_MINUTES', /^\d{1,5}$/, form));
   if (late_use_minutes > 10_080) throw new Error(`REKEY_LATE_USE_MINUTES is not valid: it must be ${form}`);
   return { late_use_minutes };
+}
+
+/** `REKEY_LEAKED_KEYS`: what becomes of a key that was reported as leaked. */
+export function onLeak(env: Variables = process.env): OnLeak {
+  return read(env, 'REKEY_LEAKED_KEYS', /^(?:revoke|report)$/, 'revoke or report') as OnLeak;
+}
+
+/** `REKEY_LEAKS_QUEUE_URL`: where reported keys wait. */
+export function leaksQueueUrl(env: Variables = process.env): string {
+  return read(env, 'REKEY_LEAKS_QUEUE_URL', /^https?:\/\/\S{1,1000}$/, 'the URL of the queue');
+}
+
+/** `REKEY_GITHUB_KEYS_URL`: where GitHub publishes the keys that it signs with. */
+export function githubKeysUrl(env: Variables = process.env): string {
+  return read(
+    env,
+    'REKEY_GITHUB_KEYS_URL',
+    /^(?:https:\/\/[\x21-\x7e]{3,500}|http:\/\/127\.0\.0\.1:\d{1,5}\/[\x21-\x7e]{0,500})$/,
+    'an https URL',
+  );
 }
 
 /** `REKEY_EVENT_RETENTION_DAYS`: how long an event is kept. */

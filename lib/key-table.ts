@@ -54,14 +54,15 @@ const QUERY_PAGE = 250;
 const placeOf = (id: string) => ({ pk: id, sk: SORT_KEY.apiKey });
 
 /** The state that a write was decided from, as a condition; what a write's event shows is then what is stored. */
-const unchanged = ({ version, first_used_at }: ApiKeyRecord) => ({
+const unchanged = ({ version, first_used_at, revoked_at }: ApiKeyRecord) => ({
   expression: [
-    'attribute_exists(#pk) AND #version = :version AND attribute_type(#revoked_at, :null)',
+    'attribute_exists(#pk) AND #version = :version',
+    revoked_at === null ? 'attribute_type(#revoked_at, :null)' : '#revoked_at = :revoked_at',
     // The first use leaves the version alone.
     ...(first_used_at === null ? ['attribute_type(#first_used_at, :null)'] : []),
   ].join(' AND '),
   names: ['pk', 'version', 'revoked_at', ...(first_used_at === null ? ['first_used_at'] : [])],
-  values: { ':version': version, ':null': 'NULL' },
+  values: { ':version': version, ...(revoked_at !== null && { ':revoked_at': revoked_at }) },
 });
 
 /**
@@ -414,24 +415,31 @@ export async function markFirstUse(
 }
 
 /**
- * Tells of a use that must not be, and notes when, so that it is told only so often. Of many at the same time one
- * tells. Everything else of the key stays as it is.
+ * Tells of something that happened with a key and changed nothing of it, and notes when, so that it is told only so
+ * often. Of many at the same time one tells.
  *
  * @param seen the record as just read with `getKey`
- * @param data `misuseData`
+ * @param told `noted`: the attribute that says when
+ * @returns false when the key has changed since, or somebody else told
  */
-export async function tellMisuse(
+export async function tell(
   seen: ApiKeyRecord,
-  told: { misuse: Misuse; data: Record<string, unknown> },
+  told: {
+    type: Misuse | 'api_key.leaked';
+    noted: 'told_at' | 'leaked_at';
+    data: Record<string, unknown>;
+  },
   origin: Origin,
   table: KeyTable = environmentTable(),
-): Promise<void> {
-  const after = { ...seen, told_at: new Date(origin.now).toISOString() };
-  // Whoever was first has told; and what has changed since is told with the next use.
-  await transact(table, [
-    updating(seen, after, table, { digest: seen.digest, told_at: seen.told_at ?? ABSENT }),
-    telling(told.misuse, seen, origin, table, { data: told.data }),
+): Promise<boolean> {
+  const { type, noted, data } = told;
+  const after = { ...seen, [noted]: new Date(origin.now).toISOString() };
+  const outcome = await transact(table, [
+    updating(seen, after, table, { digest: seen.digest, [noted]: seen[noted] ?? ABSENT }),
+    // After what happened to the key before, also within its millisecond.
+    telling(type, seen, { ...origin, now: nextVersion(seen, origin.now) }, table, { data }),
   ]);
+  return !(outcome instanceof ConditionFailed);
 }
 
 /**
@@ -656,25 +664,28 @@ function updating(before: ApiKeyRecord, after: ApiKeyRecord, table: KeyTable, mo
   const { expression, values } = changing(changes);
   const state = unchanged(before);
   const demanded = Object.entries(more);
+  const condition = [
+    state.expression,
+    ...demanded.map(([name, value]) =>
+      value === ABSENT
+        ? `attribute_not_exists(#${name})`
+        : value === null
+          ? `attribute_type(#${name}, :null)`
+          : `#${name} = :seen_${name}`,
+    ),
+  ].join(' AND ');
   return {
     Update: {
       TableName: table.tableName,
       Key: placeOf(before.id),
       UpdateExpression: expression,
-      ConditionExpression: [
-        state.expression,
-        ...demanded.map(([name, value]) =>
-          value === ABSENT
-            ? `attribute_not_exists(#${name})`
-            : value === null
-              ? `attribute_type(#${name}, :null)`
-              : `#${name} = :seen_${name}`,
-        ),
-      ].join(' AND '),
+      ConditionExpression: condition,
       ExpressionAttributeNames: names(...state.names, ...Object.keys(more), ...Object.keys(changes)),
       ExpressionAttributeValues: {
         ...values,
         ...state.values,
+        // DynamoDB refuses a value that nothing names.
+        ...(condition.includes(':null') && { ':null': 'NULL' }),
         ...Object.fromEntries(
           demanded.flatMap(([name, value]) => (typeof value === 'string' ? [[`:seen_${name}`, value]] : [])),
         ),

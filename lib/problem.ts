@@ -5,6 +5,7 @@ export const problems = {
   invalid_request: { status: 400, title: 'The request is not valid' },
   invalid_cursor: { status: 400, title: 'The cursor is not valid' },
   invalid_token: { status: 401, title: 'The API key is missing or not valid' },
+  invalid_signature: { status: 401, title: 'The signature is missing or not valid' },
   insufficient_scope: { status: 403, title: 'The API key may not call this route' },
   scope_escalation: { status: 403, title: 'More scopes than the API key may grant' },
   owner_forbidden: { status: 403, title: 'The API key may not act for this owner' },
@@ -98,6 +99,15 @@ const challenge = (error: string) => ({ 'www-authenticate': `Bearer error="${err
 export class InvalidToken extends Problem {
   constructor(detail = 'Send one valid API key, as x-api-key or as Authorization: Bearer.') {
     super('invalid_token', detail, { headers: challenge('invalid_token') });
+  }
+}
+
+export class InvalidSignature extends Problem {
+  constructor() {
+    super(
+      'invalid_signature',
+      'Send the body exactly as it was signed, with Github-Public-Key-Identifier and Github-Public-Key-Signature.',
+    );
   }
 }
 

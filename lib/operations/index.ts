@@ -23,6 +23,8 @@ import { putApi } from './put-api.ts';
 import { redeliverMissedWebhooks } from './redeliver-missed-webhooks.ts';
 import { redeliverWebhook } from './redeliver-webhook.ts';
 import { replayEvents } from './replay-events.ts';
+import { reportGithubLeaks } from './report-github-leaks.ts';
+import { reportLeaks } from './report-leaks.ts';
 import { revokeKey } from './revoke-key.ts';
 import { revokeSelf } from './revoke-self.ts';
 import { rotateKey } from './rotate-key.ts';
@@ -43,6 +45,8 @@ export const operations: readonly Operation[] = [
   cancelRotation,
   revokeKey,
   compromiseKey,
+  reportLeaks,
+  reportGithubLeaks,
   listLineage,
   verifyKey,
   getSelf,

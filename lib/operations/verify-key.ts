@@ -91,7 +91,11 @@ export const verifyKey = defineOperation({
     const misuse = record && misuseOf(record, verdict.code, now, misuseSettings());
     if (record && misuse) {
       const where = { route: `${verifyKey.method} ${verifyKey.path}`, api_id: null };
-      await keyTable.tellMisuse(record, { misuse, data: misuseData(misuse, record, where) }, origin);
+      await keyTable.tell(
+        record,
+        { type: misuse, noted: 'told_at', data: misuseData(misuse, record, where) },
+        origin,
+      );
     }
     // A trap looks like nothing.
     const code = verdict.code === 'honey' ? 'not_found' : verdict.code;

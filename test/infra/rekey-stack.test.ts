@@ -102,7 +102,7 @@ describe('the functions', () => {
         else if (id.startsWith('SweepKeys')) expect(Properties.Timeout).toBe(300);
         else if (id.startsWith('FinishCompromises')) expect(Properties.Timeout).toBe(120);
         else if (/^(?:FanOutEvent|DeliverWebhook)/.test(id)) expect(Properties.Timeout).toBe(30);
-        else if (/^(?:DeliverSlowWebhook|RequeueDeliveries|DeployKey|RotateSecret)/.test(id))
+        else if (/^(?:DeliverSlowWebhook|RequeueDeliveries|DeployKey|RotateSecret|ActOnLeaks)/.test(id))
           expect(Properties.Timeout).toBe(60);
         else expect(Properties.Timeout).toBeLessThan(29);
       }
@@ -157,6 +157,9 @@ describe('the functions', () => {
       RevokeKey: and(retention),
       CompromiseKey: and(prefix, lifetimes, retention, schedule),
       FinishCompromises: and(retention, metrics),
+      ReportLeaks: and(prefix, ['REKEY_LEAKS_QUEUE_URL']),
+      ReportGithubLeaks: and(prefix, ['REKEY_LEAKS_QUEUE_URL', 'REKEY_GITHUB_KEYS_URL']),
+      ActOnLeaks: and(retention, ['REKEY_LEAKED_KEYS']),
       RevokeSelf: and(retention),
       ListLineage: and(),
       SweepKeys: and(retention, schedule, metrics, ['REKEY_EVENT_BUS_NAME']),

@@ -178,7 +178,9 @@ const access: Record<string, string[]> = {
   GetKey: ['GetItem on table of key_*'],
   UpdateKey: [
     'GetItem on table of key_*',
-    naming(`${due} swept_until expires_at metadata name notify_days_before on_reuse scopes grace_starts`),
+    naming(
+      `${due} swept_until expires_at metadata name notify_days_before on_reuse scopes grace_starts rotation rotation_due_at rotation_told`,
+    ),
     catalog,
     recording,
     ...flushing,
@@ -205,6 +207,14 @@ const access: Record<string, string[]> = {
     recording,
     ...flushing,
   ],
+  ReportLeaks: ['sqs:SendMessage on queue LeaksReportsQueue'],
+  ReportGithubLeaks: ['GetItem on table of key_*', 'sqs:SendMessage on queue LeaksReportsQueue'],
+  ActOnLeaks: [
+    'GetItem on table of key_*',
+    naming(`${due} revoked_reason digest leaked_at`),
+    recording,
+    'sqs:ChangeMessageVisibility+sqs:DeleteMessage+sqs:GetQueueAttributes+sqs:GetQueueUrl+sqs:ReceiveMessage on queue LeaksReportsQueue',
+  ],
   FinishCompromises: [
     'Query on table/index/by_due',
     `Query on table/index/by_lineage ${listing}`,
@@ -226,7 +236,7 @@ const access: Record<string, string[]> = {
     'Query on table/index/by_due',
     'GetItem on table of key_*',
     naming(
-      `${due} swept_until revoked_reason pending_until pending_grace_hours successor_key_id next_generation`,
+      `${due} swept_until revoked_reason pending_until pending_grace_hours successor_key_id next_generation rotation_told`,
     ),
     recording,
     beating,
@@ -414,7 +424,7 @@ describe('the roles', () => {
     const resources = resourcesOf(templates.rekey);
     expect(Object.keys(statementsByFunction(resources)).toSorted()).toEqual(Object.keys(access).toSorted());
     expect(ofType(resources, 'AWS::IAM::Role')).toHaveLength(Object.keys(access).length);
-    expect(Object.keys(access)).toHaveLength(operations.length + 15);
+    expect(Object.keys(access)).toHaveLength(operations.length + 16);
   });
 
   it('of the Orders example may write logs and traces, and know nothing of the table', () => {

@@ -22,6 +22,8 @@ describe("the properties of the product's stack", () => {
       notifyDaysBefore: [14],
       sweepIntervalMinutes: 60,
       lateUseMinutes: 60,
+      leakedKeys: 'revoke',
+      githubKeysUrl: 'https://api.github.com/meta/public_keys/secret_scanning',
       logSampleRate: 0.1,
       manageApiGatewayAccount: false,
       consumerAccounts: [],

@@ -1,11 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
 import {
   eventRetentionDays,
+  githubKeysUrl,
   keyPrefix,
+  leaksQueueUrl,
   lifetimeSettings,
   lineSettings,
   logSampleRate,
   misuseSettings,
+  onLeak,
   retentionDays,
   scheduleSettings,
   tableName,
@@ -25,6 +28,9 @@ const env = {
   REKEY_NOTIFY_DAYS_BEFORE: '14',
   REKEY_LOG_SAMPLE_RATE: '0.25',
   REKEY_LATE_USE_MINUTES: '60',
+  REKEY_LEAKED_KEYS: 'report',
+  REKEY_LEAKS_QUEUE_URL: 'https://sqs.example/leaks',
+  REKEY_GITHUB_KEYS_URL: 'https://api.example/keys',
 };
 const readAll = (variables: Record<string, string | undefined>) => [
   tableName(variables),
@@ -36,6 +42,9 @@ const readAll = (variables: Record<string, string | undefined>) => [
   eventRetentionDays(variables),
   logSampleRate(variables),
   misuseSettings(variables),
+  onLeak(variables),
+  leaksQueueUrl(variables),
+  githubKeysUrl(variables),
 ];
 
 describe('the environment', () => {
@@ -50,6 +59,9 @@ describe('the environment', () => {
       400,
       0.25,
       { late_use_minutes: 60 },
+      'report',
+      'https://sqs.example/leaks',
+      'https://api.example/keys',
     ]);
   });
 
@@ -73,6 +85,8 @@ describe('the environment', () => {
     ['REKEY_MAX_LIFETIME_DAYS', ['0', '36501', 'Infinity', 'NaN', '89']],
     ['REKEY_ALLOW_NEVER_EXPIRING', ['yes', '1', 'TRUE', 'false ', 'truefalse']],
     ['REKEY_RETENTION_DAYS', ['0', 'x']],
+    ['REKEY_LEAKED_KEYS', ['yes', 'Revoke', ' revoke']],
+    ['REKEY_GITHUB_KEYS_URL', ['http://api.github.com/', 'http://127.0.0.1', 'file:///etc/passwd', 'x']],
     ['REKEY_GRACE_STARTS', ['later', 'NOW', 'nowfirst_use']],
     ['REKEY_PENDING_DAYS', ['0', '7.5']],
     ['REKEY_MOST_VALID_KEYS', ['1', '0', '11', '2x']],

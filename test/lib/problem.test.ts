@@ -15,6 +15,7 @@ const {
   InternalError,
   InvalidCursor,
   InvalidRequest,
+  InvalidSignature,
   InvalidToken,
   KeyExpired,
   KeyRevoked,
@@ -43,6 +44,7 @@ const ID = 'key_035OVLf5NbCkftOoCXHY41';
 const all = [
   new InvalidRequest([{ pointer: '/name', detail: 'must be a string' }]),
   new InvalidCursor(),
+  new InvalidSignature(),
   new InvalidToken(),
   new InsufficientScope(['orders:write']),
   new ScopeEscalation(['*:*']),

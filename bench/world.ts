@@ -54,10 +54,11 @@ export async function startWorld() {
       REKEY_EVENT_RETENTION_DAYS: '400',
       REKEY_RETENTION_DAYS: '90',
       REKEY_LOG_SAMPLE_RATE: '0',
+      REKEY_LATE_USE_MINUTES: '60',
       POWERTOOLS_SERVICE_NAME: 'Rekey',
     },
 
-    /** A key that was used before, so that no first use is written. */
+    /** A key that was used before, so that neither a first nor a last use is written. */
     async addKey(scopes: string[]): Promise<string> {
       const now = Date.now();
       const id = newKeyId(now);
@@ -69,6 +70,7 @@ export async function startWorld() {
         scopes,
         expires_at: instant(now + 30 * DAY),
         first_used_at: instant(now),
+        last_used_at: instant(now),
       });
       const Item = { ...record, pk: id, sk: SORT_KEY.apiKey, ttl: undefined };
       await client.send(new PutCommand({ TableName: TABLE, Item: JSON.parse(JSON.stringify(Item)) }));

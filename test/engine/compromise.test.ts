@@ -215,7 +215,7 @@ describe('a compromise and rotations at the same time', () => {
           expect(keys.filter((key) => isValid(key, now))).toEqual([]);
         },
       ),
-      { numRuns: 12 },
+      { numRuns: 5 },
     );
   }, 240_000);
 });

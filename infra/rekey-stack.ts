@@ -48,7 +48,17 @@ export interface RekeyStackProps extends StackProps {
 }
 
 /** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
-type Setting = 'prefix' | 'lifetimes' | 'lines' | 'retention' | 'schedule' | 'sampling' | 'misuse' | 'bus';
+type Setting =
+  | 'prefix'
+  | 'age'
+  | 'plan'
+  | 'lifetimes'
+  | 'lines'
+  | 'retention'
+  | 'schedule'
+  | 'sampling'
+  | 'misuse'
+  | 'bus';
 
 /** What a function needs. */
 export interface Needs {
@@ -86,6 +96,7 @@ const USE = [
 const CHANGE = [
   ...[...KEY_STATE, ...DUE, 'swept_until'],
   ...['expires_at', 'metadata', 'name', 'notify_days_before', 'on_reuse', 'scopes', 'grace_starts'],
+  ...['rotation', 'rotation_due_at', 'rotation_told'],
 ];
 export const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
 const CANCELLATION = [
@@ -96,7 +107,7 @@ const CANCELLATION = [
 /** A pending key that is dropped frees its parent. */
 const SWEEP = [
   ...[...KEY_STATE, ...DUE, 'swept_until', 'revoked_reason', 'pending_until', 'pending_grace_hours'],
-  ...['successor_key_id', 'next_generation'],
+  ...['successor_key_id', 'next_generation', 'rotation_told'],
 ];
 /** What callers see of a key, and so all that a list may read. */
 export const LISTED = Object.keys(ListedKey.shape);
@@ -149,6 +160,11 @@ export class RekeyStack extends Stack {
         REKEY_PENDING_DAYS: String(settings.pendingDays),
         REKEY_MOST_VALID_KEYS: String(settings.mostValidKeys),
       },
+      age: settings.maxAgeDays === undefined ? {} : { REKEY_MAX_AGE_DAYS: String(settings.maxAgeDays) },
+      plan:
+        settings.rotateEveryDays === undefined
+          ? {}
+          : { REKEY_ROTATE_EVERY_DAYS: String(settings.rotateEveryDays) },
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
       schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(',') },
       misuse: { REKEY_LATE_USE_MINUTES: String(settings.lateUseMinutes) },
@@ -323,9 +339,11 @@ function operationNeeds(
     access: [
       itemAccess(table, ['DeleteItem', 'PutItem', 'Query'], ['catalog']),
       itemAccess(table, ['DeleteItem', 'PutItem'], ['routes_*']),
+      itemAccess(table, ['GetItem', 'PutItem', 'Query', 'UpdateItem'], ['stages']),
       indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'),
       record,
     ],
+    environment: { REKEY_ACCOUNT_ID: Stack.of(table).account },
   };
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
   // Not by attributes: its transaction puts a whole key.
@@ -340,10 +358,10 @@ function operationNeeds(
   };
   return {
     'create-key': {
-      settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
+      settings: ['plan', 'prefix', 'lifetimes', 'retention', 'schedule'],
       access: [mint, change(NEW_SECRET), catalog, record],
     },
-    'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER, LISTED), signCursors] },
+    'list-keys': { settings: ['age'], access: [indexAccess(table, BY_OWNER, LISTED), signCursors] },
     'get-key': { settings: [], access: [read] },
     'get-self': { settings: [], access: [read] },
     'update-key': {

@@ -109,6 +109,8 @@ export const RekeySettings = z
       allowNeverExpiring: flag.default(false),
       retentionDays: days.default(90),
       graceStarts: z.enum(['now', 'first_use'], 'must be now or first_use').default('now'),
+      rotateEveryDays: days.optional(),
+      maxAgeDays: days.optional(),
       pendingDays: days.default(7),
       mostValidKeys: mostValidKeys.default(2),
       eventRetentionDays: days.default(400),

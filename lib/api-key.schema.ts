@@ -26,6 +26,18 @@ export const KeyId = z
 export const Environment = z.enum(['live', 'test']);
 export const OwnerAccess = z.enum(['own', 'any']);
 export const KeyStatus = z.enum(['active', 'pending', 'rotated', 'expired', 'revoked']);
+/** How often a key is to be rotated. */
+export const RotationPlan = z.strictObject({
+  every_days: z
+    .int('must be a whole number of days')
+    .min(1, 'must be at least 1 day')
+    .max(36_500, 'must be at most 36500 days'),
+  grace_period_hours: z
+    .int('must be a whole number of hours')
+    .min(0, 'must be at least 0 hours')
+    .max(720, 'must be at most 720 hours')
+    .optional(),
+});
 /** When the grace of a rotated key begins: at its rotation, or with the first use of its successor. */
 export const GraceStarts = z.enum(['now', 'first_use']);
 /** What a use of the key is taken for once it has a successor and its grace is over. */
@@ -75,6 +87,14 @@ export const ApiKeyRecord = z.object({
     .describe(
       'when a successor that nobody has used is dropped; null: it is in use, or its parent ends by itself',
     ),
+  rotation: RotationPlan.nullable()
+    .default(null)
+    .describe('how often the key is to be rotated, and with which grace; null: whenever somebody wants'),
+  rotation_due_at: Instant.nullable()
+    .default(null)
+    .describe('when api_key.rotation_due is sent first; null: never'),
+  /** How many reminders of its rotation were sent. */
+  rotation_told: z.int().min(0).optional(),
   /** The grace that the first use of a pending successor gives its parent. */
   pending_grace_hours: z.int().min(0).optional(),
   on_reuse: OnReuse.default('tell').describe(
@@ -117,6 +137,7 @@ export const ListedKey = ApiKeyRecord.omit({
   next_action_at: true,
   before_rotation: true,
   pending_grace_hours: true,
+  rotation_told: true,
   next_generation: true,
   told_at: true,
   leaked_at: true,
@@ -137,6 +158,7 @@ export type ApiKey = z.infer<typeof ApiKey>;
 
 export type Environment = z.infer<typeof Environment>;
 export type OwnerAccess = z.infer<typeof OwnerAccess>;
+export type RotationPlan = z.infer<typeof RotationPlan>;
 export type GraceStarts = z.infer<typeof GraceStarts>;
 export type OnReuse = z.infer<typeof OnReuse>;
 export type KeyStatus = z.infer<typeof KeyStatus>;

@@ -65,6 +65,8 @@ export function publicKey(record: TellableKey, now: number): ApiKey {
     notify_days_before: record.notify_days_before,
     grace_starts: record.grace_starts,
     pending_until: record.pending_until,
+    rotation: record.rotation,
+    rotation_due_at: record.rotation_due_at,
     on_reuse: record.on_reuse,
     replaces_key_id: record.replaces_key_id,
   };

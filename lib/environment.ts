@@ -1,4 +1,4 @@
-import type { GraceStarts } from './api-key.schema.ts';
+import type { GraceStarts, RotationPlan } from './api-key.schema.ts';
 import type { OnLeak } from './leak.ts';
 import type { LifetimeSettings } from './lifetime.ts';
 import type { MisuseSettings } from './misuse.ts';
@@ -70,6 +70,18 @@ export function lineSettings(env: Variables = process.env): LineSettings {
       read(env, 'REKEY_MOST_VALID_KEYS', /^(?:[2-9]|10)$/, 'a whole number from 2 to 10'),
     ),
   };
+}
+
+/** `REKEY_ROTATE_EVERY_DAYS`: how often keys are to be rotated that are made without a word about it; absent, they are not. */
+export function defaultRotation(env: Variables = process.env): RotationPlan | null {
+  return env['REKEY_ROTATE_EVERY_DAYS'] === undefined
+    ? null
+    : { every_days: days(env, 'REKEY_ROTATE_EVERY_DAYS') };
+}
+
+/** `REKEY_MAX_AGE_DAYS`: how old a key may become before it is overdue; absent, as old as it lives. */
+export function maxAgeDays(env: Variables = process.env): number | undefined {
+  return env['REKEY_MAX_AGE_DAYS'] === undefined ? undefined : days(env, 'REKEY_MAX_AGE_DAYS');
 }
 
 /** `REKEY_RETENTION_DAYS`: how long a record is kept after its key's end. */
@@ -154,6 +166,14 @@ export function unpublishedQueueUrl(env: Variables = process.env): string {
 /** `POWERTOOLS_SERVICE_NAME`: the stack, by which metrics of several are told apart. */
 export function serviceName(env: Variables = process.env): string {
   return read(env, 'POWERTOOLS_SERVICE_NAME', /^[A-Za-z0-9-]{1,255}$/, 'the name of the stack');
+}
+
+/** `REKEY_ACCOUNT_ID` and, as Lambda sets it, `AWS_REGION`: where the stack is. */
+export function homeOfStack(env: Variables = process.env): { account: string; region: string } {
+  return {
+    account: read(env, 'REKEY_ACCOUNT_ID', /^\d{12}$/, 'the id of the account'),
+    region: read(env, 'AWS_REGION', /^[a-z0-9-]{5,40}$/, 'the name of the Region'),
+  };
 }
 
 /** `REKEY_SWEEP_INTERVAL_MINUTES`: from one sweep to the next. */

@@ -95,6 +95,14 @@ export const eventTypes = {
         .meta({ description: 'Which of the notices this is: days before the end at which it was due.' }),
     }),
   },
+  'api_key.rotation_due': {
+    description:
+      'A key is to be rotated by whoever holds it, and has not been. It is sent again each week with rising urgency, five times at most.',
+    data: EventKeyData.extend({
+      urgency: z.enum(['notice', 'warning', 'critical']),
+      reminder: z.int().min(0).meta({ description: '0 for the first one.' }),
+    }),
+  },
   'api_key.expired': {
     description: 'A key reached its end. With the reason `rotated` it is the end of its grace period.',
     data: EventKeyData,

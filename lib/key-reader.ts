@@ -144,7 +144,11 @@ const plainOf = (item: Item): Record<string, unknown> =>
   Object.fromEntries(Object.entries(item).map(([name, attribute]) => [name, plain(attribute)]));
 
 /** What a record of an earlier version does not have. */
-const ABSENT = { grace_starts: null, pending_until: null, on_reuse: 'tell', replaces_key_id: null };
+const ABSENT = {
+  ...{ grace_starts: null, pending_until: null, rotation: null, rotation_due_at: null },
+  on_reuse: 'tell',
+  replaces_key_id: null,
+};
 
 type Value = string | number | null | undefined;
 

@@ -91,7 +91,10 @@ const retired = (
   };
 };
 
-const graceOf = ({ grace_period_hours = DEFAULT_GRACE_HOURS }: RotationRequest): number => {
+const graceOf = (
+  { rotation }: ApiKeyRecord,
+  { grace_period_hours = rotation?.grace_period_hours ?? DEFAULT_GRACE_HOURS }: RotationRequest,
+): number => {
   if (
     !Number.isInteger(grace_period_hours) ||
     grace_period_hours < 0 ||
@@ -200,7 +203,7 @@ export function decideRotation(
   demandFree(record, line, request.replace_pending ?? false, now);
 
   const created_at = new Date(now).toISOString();
-  const grace = graceOf(request);
+  const grace = graceOf(record, request);
   const starts = request.grace_starts ?? record.grace_starts ?? settings.grace_starts;
   const pending = starts === 'first_use' && record.rotated_at === null;
   const old = pending ? {} : graceFrom(record, grace, now, settings);
@@ -240,6 +243,8 @@ export function decideRotation(
       metadata: record.metadata,
       notify_days_before: record.notify_days_before,
       grace_starts: record.grace_starts,
+      rotation: record.rotation,
+      rotation_due_at: null,
       pending_until: pending ? new Date(now + settings.pending_days * MS_PER_DAY).toISOString() : null,
       ...(pending && { pending_grace_hours: grace / MS_PER_HOUR }),
       on_reuse: record.on_reuse,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ApiKeyRecord } from './api-key.schema.ts';
+import { remindersOf, URGENCIES } from './rotation-due.ts';
 
 /** What a key's future depends on: its own facts, and where its stack's settings take their place. */
 export type Scheduled = Pick<
@@ -12,6 +13,8 @@ export type Scheduled = Pick<
   | 'notify_days_before'
   | 'swept_until'
   | 'pending_until'
+  | 'rotation_due_at'
+  | 'rotation_told'
 >;
 
 /** `notify_days_before`: for keys that have no list of their own; none is no notices. */
@@ -25,9 +28,11 @@ export interface ScheduleSettings {
  * - `notice`: tell that it expires; `step` is the days before the end at which this was to be told.
  * - `expire`: record that it has ended.
  * - `drop`: end a successor that nobody has used.
+ * - `rotation`: remind that it is to be rotated; `step` counts the reminders.
  */
 export type Action =
   | { at: string; type: 'notice'; step: number }
+  | { at: string; type: 'rotation'; step: number }
   | { at: string; type: 'expire' }
   | { at: string; type: 'drop' };
 
@@ -49,12 +54,16 @@ const instant = (ms: number): string => new Date(ms).toISOString();
  * is late is still in it, in its place.
  *
  * A rotated key has an heir and needs no notice; a revoked one has had its end told. No two notices or ends are at the
- * same instant: `swept_until` alone says which are done. A key that was dropped is revoked.
+ * same instant: `swept_until` alone says which are done. A key that was dropped is revoked,
+ * and reminders have a count of their own.
  */
 export function actionsOf(record: Scheduled, settings: ScheduleSettings): Action[] {
   const { expires_at, revoked_at, rotated_at, pending_until } = record;
   if (revoked_at !== null) return [];
-  const actions: Action[] = [];
+  const reminders = rotated_at === null ? remindersOf(record) : [];
+  const actions: Action[] = reminders
+    .filter(({ at }) => expires_at === null || at < expires_at)
+    .map((reminder) => ({ ...reminder, type: 'rotation' }));
   if (expires_at !== null) {
     if (rotated_at === null) actions.push(...noticesOf(record, Date.parse(expires_at), settings));
     actions.push({ at: expires_at, type: 'expire' });
@@ -88,7 +97,7 @@ function noticesOf(
 export function nextAction(record: Scheduled, settings: ScheduleSettings): Action | undefined {
   const { swept_until } = record;
   return actionsOf(record, settings).find(
-    ({ type, at }) => type === 'drop' || swept_until === null || at > swept_until,
+    ({ type, at }) => type === 'drop' || type === 'rotation' || swept_until === null || at > swept_until,
   );
 }
 
@@ -128,10 +137,10 @@ export type DueStep = { drop: true; event?: undefined } | DueWrite;
 
 /** What a sweep writes to a key, and the event that goes with it. */
 interface DueWrite {
-  changes: Due & Partial<Pick<Scheduled, 'swept_until'>>;
+  changes: Due & Partial<Pick<Scheduled, 'swept_until' | 'rotation_told'>>;
   /** Absent when the key is only put where it belongs in the index. */
   event?: {
-    type: 'api_key.expiring' | 'api_key.expired';
+    type: 'api_key.expiring' | 'api_key.expired' | 'api_key.rotation_due';
     reason: string | null;
     data: Record<string, unknown>;
   };
@@ -158,6 +167,19 @@ export function decideDue(
       : { changes: due };
   }
   if (next.type === 'drop') return { drop: true };
+  if (next.type === 'rotation') {
+    // After a time without sweeps one reminder is enough, the most urgent.
+    const step = remindersOf(record).findLast(({ at }) => Date.parse(at) <= now)?.step ?? next.step;
+    const rotation_told = step + 1;
+    return {
+      changes: { rotation_told, ...dueOf({ ...record, rotation_told }, settings, now) },
+      event: {
+        type: 'api_key.rotation_due',
+        reason: null,
+        data: { urgency: URGENCIES[step], reminder: step },
+      },
+    };
+  }
   const swept_until = next.at;
   return {
     changes: { swept_until, ...dueOf({ ...record, swept_until }, settings, now) },
@@ -166,7 +188,7 @@ export function decideDue(
 }
 
 function eventOf(
-  action: Exclude<Action, { type: 'drop' }>,
+  action: Exclude<Action, { type: 'drop' | 'rotation' }>,
   record: ApiKeyRecord,
   now: number,
 ): NonNullable<DueWrite['event']> {

@@ -4,7 +4,13 @@ import { publicKey } from '../api-key.ts';
 import { knownFor } from '../api-table.ts';
 import { demandEnvironment, demandGrantable, demandOwner } from '../caller.ts';
 import { demandKnown } from '../catalog.ts';
-import { keyPrefix, lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
+import {
+  defaultRotation,
+  keyPrefix,
+  lifetimeSettings,
+  retentionDays,
+  scheduleSettings,
+} from '../environment.ts';
 import { oncePer } from '../idempotency.ts';
 import {
   ExpiresInDays,
@@ -13,6 +19,7 @@ import {
   Name,
   NotifyDaysBefore,
   OwnerId,
+  Rotation,
   Scopes,
   SentInstant,
 } from '../key-fields.schema.ts';
@@ -50,6 +57,10 @@ const CreateKey = z
     grace_starts: GraceStart.nullable().default(null).meta({
       description:
         'When the grace of this key begins if it is rotated and the request does not say. null: as the stack says. Successors have the same.',
+    }),
+    rotation: Rotation.nullable().optional().meta({
+      description:
+        'How often the key is to be rotated. By default as the stack says for new keys; null: whenever somebody wants. Successors have the same.',
     }),
     on_reuse: OnReuse.default('tell').meta({
       description:
@@ -105,7 +116,7 @@ export const createKey = defineOperation({
     const { key, record } = await oncePer(claimOf('create-key', request), {
       first: async (claim) => {
         const { name, owner_id, owner_access, scopes, metadata, notify_days_before } = body;
-        const { grace_starts, on_reuse, honey } = body;
+        const { grace_starts, on_reuse, honey, rotation = defaultRotation() } = body;
         demandKnown(scopes, await knownFor(scopes));
         const expires_at = decideExpiry(body, now, lifetimeSettings());
         const made = newKey(
@@ -117,6 +128,7 @@ export const createKey = defineOperation({
             metadata,
             notify_days_before,
             grace_starts,
+            rotation,
             on_reuse,
             honey,
             environment,

@@ -28,6 +28,8 @@ export const exampleKey: ApiKey = {
   notify_days_before: null,
   grace_starts: null,
   pending_until: null,
+  rotation: null,
+  rotation_due_at: null,
   on_reuse: 'tell',
   replaces_key_id: null,
 };

@@ -4,10 +4,12 @@ import { statusOf } from '../api-key.ts';
 import { maySee, shownTo } from '../caller.ts';
 import { readCursor, signCursor } from '../cursor.ts';
 import { cursorSecret } from '../cursor-secret.ts';
+import { maxAgeDays } from '../environment.ts';
 import { OwnerId } from '../key-fields.schema.ts';
 import * as keyTable from '../key-table.ts';
 import { isUnusedFor } from '../last-use.ts';
 import { OwnerForbidden } from '../problem.ts';
+import { isOverdue } from '../rotation-due.ts';
 import { covers } from '../scope.ts';
 import { KeyPage } from './answers.schema.ts';
 import { defineOperation } from './definition.ts';
@@ -36,6 +38,10 @@ const ListKeys = z.strictObject({
     description:
       'Only keys that may do this: `orders:write` finds keys that hold `orders:write`, `orders:*`, `*:write` or `*:*`.',
   }),
+  overdue: z.literal('true', 'must be true').optional().meta({
+    description:
+      'Only keys that work, have not been rotated, and are older than their `rotation` or the stack allows.',
+  }),
   environment: Environment.optional().meta({ description: 'Only keys of this environment.' }),
   unused_for_days: UnusedForDays.optional(),
   limit: Limit,
@@ -58,7 +64,7 @@ export const listKeys = defineOperation({
     answer: { data: [exampleKey], next_cursor: null },
   },
   async run({ caller, query: { cursor, ...query }, now }) {
-    const { status, scope, environment, unused_for_days, limit } = query;
+    const { overdue, status, scope, environment, unused_for_days, limit } = query;
     const owner_id = query.owner_id ?? caller.owner_id;
     if (!maySee(caller, { owner_id })) throw new OwnerForbidden();
 
@@ -75,6 +81,7 @@ export const listKeys = defineOperation({
       after,
       filter: (key) =>
         (status === undefined || statusOf(key, now) === status) &&
+        (overdue === undefined || isOverdue(key, maxAgeDays(), now)) &&
         (environment === undefined || key.environment === environment) &&
         (unused_for_days === undefined || isUnusedFor(key, unused_for_days, now)) &&
         (scope === undefined || key.scopes.some((grant) => covers(grant, scope))),

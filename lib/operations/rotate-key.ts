@@ -25,7 +25,10 @@ import { visibleKey } from './visible-key.ts';
 
 export const RotateKey = z
   .strictObject({
-    grace_period_hours: GracePeriodHours.default(24),
+    grace_period_hours: GracePeriodHours.optional().meta({
+      description:
+        'Hours during which the old key still works; 0 ends it at once. By default as its `rotation` says, or 24.',
+    }),
     grace_starts: GraceStart.optional(),
     replace_pending: z.boolean('must be true or false').default(false).meta({
       description:

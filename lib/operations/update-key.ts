@@ -7,7 +7,15 @@ import { lifetimeSettings, retentionDays, scheduleSettings } from '../environmen
 import { changesBetween } from '../event.ts';
 import { flushAtOnce } from '../flush.ts';
 import { decideChange } from '../key-change.ts';
-import { GraceStart, Metadata, Name, NotifyDaysBefore, Scopes, SentInstant } from '../key-fields.schema.ts';
+import {
+  GraceStart,
+  Metadata,
+  Name,
+  NotifyDaysBefore,
+  Rotation,
+  Scopes,
+  SentInstant,
+} from '../key-fields.schema.ts';
 import * as keyTable from '../key-table.ts';
 import { takesAccessAway } from '../lost-access.ts';
 import { ChangedKey } from './answers.schema.ts';
@@ -33,13 +41,16 @@ const UpdateKey = z
     grace_starts: GraceStart.nullable().optional().meta({
       description: 'When the grace of this key begins if it is rotated. null: as the stack says.',
     }),
+    rotation: Rotation.nullable().optional().meta({
+      description: 'How often the key is to be rotated. null: whenever somebody wants.',
+    }),
     on_reuse: OnReuse.optional().meta({
       description: 'What a use after it was superseded and its grace has ended does; see create.',
     }),
   })
   .refine((body) => Object.values(body).some((value) => value !== undefined), {
     message:
-      'must change something: name, metadata, scopes, expires_at, notify_days_before, grace_starts or on_reuse',
+      'must change something: name, metadata, scopes, expires_at, notify_days_before, grace_starts, rotation or on_reuse',
   })
   .meta({ id: 'UpdateKey' });
 

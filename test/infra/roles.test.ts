@@ -142,6 +142,7 @@ const countingHolders = 'Scan on table/index/by_owner seeing scopes expires_at r
 const registering = [
   'DeleteItem+PutItem+Query on table of catalog',
   'DeleteItem+PutItem on table of routes_*',
+  'GetItem+PutItem+Query+UpdateItem on table of stages',
   countingHolders,
   recording,
 ];
@@ -177,7 +178,9 @@ const access: Record<string, string[]> = {
   GetKey: ['GetItem on table of key_*'],
   UpdateKey: [
     'GetItem on table of key_*',
-    naming(`${due} swept_until expires_at metadata name notify_days_before on_reuse scopes grace_starts`),
+    naming(
+      `${due} swept_until expires_at metadata name notify_days_before on_reuse scopes grace_starts rotation rotation_due_at rotation_told`,
+    ),
     catalog,
     recording,
     ...flushing,
@@ -233,7 +236,7 @@ const access: Record<string, string[]> = {
     'Query on table/index/by_due',
     'GetItem on table of key_*',
     naming(
-      `${due} swept_until revoked_reason pending_until pending_grace_hours successor_key_id next_generation`,
+      `${due} swept_until revoked_reason pending_until pending_grace_hours successor_key_id next_generation rotation_told`,
     ),
     recording,
     beating,

@@ -39,6 +39,8 @@ const record: ApiKeyRecord = {
   notify_days_before: null,
   grace_starts: null,
   pending_until: null,
+  rotation: null,
+  rotation_due_at: null,
   swept_until: null,
   on_reuse: 'tell',
   replaces_key_id: null,

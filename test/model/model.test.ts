@@ -8,7 +8,7 @@ import { startWorld, type World } from './world.ts';
 /** `npm run test:model` plays more. */
 const STEPS = Number(process.env['REKEY_MODEL_STEPS'] ?? 3_000);
 const SEED = Number(process.env['REKEY_MODEL_SEED'] ?? Math.floor(performance.timeOrigin % 1e9));
-const RUNS_OF_A_ROUND = 20;
+const RUNS_OF_A_ROUND = 10;
 
 let world: World;
 let runs = 0;

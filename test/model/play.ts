@@ -60,8 +60,15 @@ const follow = ({ state, run }: Place, asked: Command, sent: Sent | undefined, c
   return answer;
 };
 
-/** An answer as both sides can say it. */
-const inWords = ({ status, code, named, ended }: Answer) =>
+/** An answer as both sides can say it: with the ids of the keys, as far as they are known. */
+const inWords = ({ status, code, named, ended }: Answer, { run }: Place): string =>
+  JSON.stringify({
+    status,
+    code,
+    named: named === undefined ? undefined : run.ids[named],
+    ended: ended?.map((number) => run.ids[number]).sort(),
+  });
+const asAnswered = ({ answer: { status, code, named, ended } }: Sent): string =>
   JSON.stringify({ status, code, named, ended: ended?.toSorted() });
 
 const wordsOf = (record: ApiKeyRecord, digest: string | undefined) => ({
@@ -224,7 +231,7 @@ function* inOrder(
   for (const contested of replaces(asked[index]!) ? [false, true] : [false]) {
     const next = copy(place);
     const expected = follow(next, asked[index]!, answer, contested);
-    if (answer.answer.status >= 500 || inWords(expected) === inWords(answer.answer))
+    if (answer.answer.status >= 500 || inWords(expected, next) === asAnswered(answer))
       yield* inOrder(next, rest, asked, sent);
   }
 }
@@ -234,7 +241,7 @@ const replaces = (asked: Command) => 'request' in asked && asked.request.replace
 const leftBy = (place: Place, asked: Command, sent: Sent): Place[] => {
   const whole = copy(place);
   const expected = follow(whole, asked, sent.answer.status >= 500 ? undefined : sent);
-  if (sent.answer.status < 500) return inWords(expected) === inWords(sent.answer) ? [whole] : [];
+  if (sent.answer.status < 500) return inWords(expected, whole) === asAnswered(sent) ? [whole] : [];
   const left = [copy(place), whole];
   if (asked.do === 'rotate-self') {
     const half = copy(place);
@@ -291,8 +298,8 @@ export async function play(
       left = [...orders(place, asked, sent)];
       if (left.length === 0) {
         const alone = copy(place);
-        const expected = asked.map((one, index) => inWords(follow(alone, one, sent[index])));
-        const answered = sent.map(({ answer }) => inWords(answer));
+        const expected = asked.map((one, index) => inWords(follow(alone, one, sent[index]), alone));
+        const answered = sent.map(asAnswered);
         differ(`no order explains ${answered.join(' ')}; in the order sent it is ${expected.join(' ')}`);
       }
     } else {
@@ -305,8 +312,8 @@ export async function play(
       if (step.do === 'crash') left = leftBy(place, one, sent[0]!);
       else {
         const expected = follow(place, one, sent[0]);
-        if (inWords(expected) !== inWords(sent[0]!.answer))
-          differ(`answered ${inWords(sent[0]!.answer)}, should be ${inWords(expected)}`);
+        if (inWords(expected, place) !== asAnswered(sent[0]!))
+          differ(`answered ${asAnswered(sent[0]!)}, should be ${inWords(expected, place)}`);
       }
     }
     played += Math.max(1, asked.length);

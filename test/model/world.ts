@@ -166,7 +166,8 @@ const ask = async (world: World, text: string, scope: string) => {
 
 /** An answer in the model's words, and the id and the text of the key that it hands out. */
 export interface Sent {
-  answer: Answer;
+  /** Other keys are named by their ids: one may be of a request that is under way as well. */
+  answer: Pick<Answer, 'status' | 'code'> & { named?: string; ended?: string[] };
   id?: string;
   text?: string;
 }
@@ -178,10 +179,6 @@ export async function send(
   command: Command,
   scopeOf: (key: number) => string,
 ): Promise<Sent> {
-  const numberOf = (id: unknown) => {
-    const number = run.ids.indexOf(String(id));
-    return number < 0 ? undefined : number;
-  };
   const headers: Record<string, string> =
     'retry' in command && command.retry !== undefined
       ? { 'idempotency-key': `${run.name}-${command.retry}` }
@@ -190,12 +187,12 @@ export async function send(
     const { body, status } = raw;
     const code = typeof body.type === 'string' ? body.type.replace('urn:rekey:problem:', '') : undefined;
     const named = body.successor_key_id;
-    const ended = body.ended?.map((key: ApiKeyRecord) => numberOf(key.id));
+    const ended = body.ended?.map((key: ApiKeyRecord) => key.id);
     return {
       answer: {
         status,
         ...(code && { code }),
-        ...(typeof named === 'string' && { named: numberOf(named) ?? -1 }),
+        ...(typeof named === 'string' && { named }),
         ...(ended && { ended }),
       },
       ...(status === 201 && { id: body.api_key.id, text: body.key }),

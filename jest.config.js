@@ -27,6 +27,7 @@ export default {
   projects: [
     project('unit', ['<rootDir>/test/{lib,functions,local}/**/*.test.ts']),
     project('infra', ['<rootDir>/test/infra/**/*.test.ts']),
+    project('model', ['<rootDir>/test/model/**/*.test.ts']),
     project('engine', ['<rootDir>/test/engine/**/*.test.ts']),
     project('e2e', ['<rootDir>/test/e2e/**/*.test.ts'], {
       globalSetup: '<rootDir>/test/e2e/start-shared-stack.ts',

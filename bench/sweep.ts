@@ -25,7 +25,7 @@ const [KEYS = 100_000, DUE = 100, BACKLOG = 50_000] = process.argv.slice(2).map(
 const SWEEP_MS = 270_000;
 const DAY = 86_400_000;
 const MADE = Date.parse('2026-11-24T10:00:00.000Z');
-const settings = { notify_days_before: [14] };
+const settings = { notify_days_before: [14], retention_days: 90 };
 const origin = systemOrigin('bench', MADE);
 
 const whole = (value: number): string => Math.round(value).toLocaleString('en');
@@ -47,7 +47,7 @@ function itemsOf(number: number, lifeDays: number): Record<string, unknown>[] {
       created_by: 'key_0000000000000000000001',
     },
     MADE,
-    { key_prefix: 'rk', retention_days: 90, ...settings },
+    { key_prefix: 'rk', ...settings },
   );
   const event = keyEvent('api_key.created', record, origin, { id: newEventId(MADE) });
   return [present({ pk: record.id, sk: SORT_KEY.apiKey, ...record }), { ...eventItem(event, 400) }];

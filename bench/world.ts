@@ -23,7 +23,7 @@ export async function getItemFor(key: string): Promise<object> {
     sent = input;
     return {};
   };
-  await createKeyReader({ table: TABLE, call, eventRetentionDays: 400 }).getKey(
+  await createKeyReader({ table: TABLE, call, eventRetentionDays: 400, retentionDays: 90 }).getKey(
     String(parseKey(key, 'rk')?.id),
   );
   return sent;
@@ -52,11 +52,13 @@ export async function startWorld() {
       REKEY_TABLE_NAME: TABLE,
       REKEY_KEY_PREFIX: 'rk',
       REKEY_EVENT_RETENTION_DAYS: '400',
+      REKEY_RETENTION_DAYS: '90',
       REKEY_LOG_SAMPLE_RATE: '0',
+      REKEY_LATE_USE_MINUTES: '60',
       POWERTOOLS_SERVICE_NAME: 'Rekey',
     },
 
-    /** A key that was used before, so that no first use is written. */
+    /** A key that was used before, so that neither a first nor a last use is written. */
     async addKey(scopes: string[]): Promise<string> {
       const now = Date.now();
       const id = newKeyId(now);
@@ -68,6 +70,7 @@ export async function startWorld() {
         scopes,
         expires_at: instant(now + 30 * DAY),
         first_used_at: instant(now),
+        last_used_at: instant(now),
       });
       const Item = { ...record, pk: id, sk: SORT_KEY.apiKey, ttl: undefined };
       await client.send(new PutCommand({ TableName: TABLE, Item: JSON.parse(JSON.stringify(Item)) }));

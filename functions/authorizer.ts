@@ -5,6 +5,7 @@ import {
   keyPrefix,
   logSampleRate,
   misuseSettings,
+  retentionDays,
   serviceName,
   tableName,
 } from '../lib/environment.ts';
@@ -17,7 +18,12 @@ const table = tableName();
 const sampleRate = logSampleRate();
 
 const dependencies = {
-  reader: createKeyReader({ table, call, eventRetentionDays: eventRetentionDays() }),
+  reader: createKeyReader({
+    table,
+    call,
+    eventRetentionDays: eventRetentionDays(),
+    retentionDays: retentionDays(),
+  }),
   readRoutes: createRouteReader({ table, call }),
   now: Date.now,
   prefix: keyPrefix(),

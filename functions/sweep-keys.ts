@@ -1,13 +1,14 @@
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import type { Context } from 'aws-lambda';
-import { scheduleSettings } from '../lib/environment.ts';
+import { retentionDays, scheduleSettings } from '../lib/environment.ts';
+import { putHeartbeat } from '../lib/status-table.ts';
 import { type SweepResult, sweepKeys } from '../lib/sweep.ts';
 import { continueSweep } from '../lib/unfinished-sweep.ts';
 
 /** Before its time-out the sweep stops: keys that are begun are done by then, and what is left is said. */
 const RESERVE_MS = 30_000;
 
-const settings = scheduleSettings();
+const settings = { ...scheduleSettings(), retention_days: retentionDays() };
 const metrics = new Metrics();
 
 /** Started by the schedule, and by a sweep that could not finish. What the event says does not matter. */
@@ -24,6 +25,7 @@ export const handler = async (_event: unknown, context: Context): Promise<SweepR
   metrics.addMetric('events_recorded', MetricUnit.Count, result.events);
   metrics.addMetric('keys_failed', MetricUnit.Count, result.failed);
   metrics.publishStoredMetrics();
+  await putHeartbeat('sweep', result.oldest_due_age_seconds, Date.now());
   // One that got nothing done would only go round in circles: the schedule tries again.
   if (!result.finished && result.events > 0) await continueSweep();
   return result;

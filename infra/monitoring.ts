@@ -19,7 +19,7 @@ import { Construct } from 'constructs';
 export const METRIC_NAMESPACE = 'Rekey';
 
 /** Parts of the dashboard, in their order. */
-const GROUPS = ['API', 'Table', 'Events', 'Sweep', 'Leaks', 'Webhooks'] as const;
+const GROUPS = ['API', 'Revocation', 'Table', 'Events', 'Sweep', 'Leaks', 'Webhooks'] as const;
 export type Group = (typeof GROUPS)[number];
 
 export interface AlarmOptions {

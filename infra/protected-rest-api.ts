@@ -1,9 +1,11 @@
 import { Duration, Lazy } from 'aws-cdk-lib';
 import {
   AuthorizationType,
+  type CfnStage,
   EndpointType,
   IdentitySource,
   LambdaIntegration,
+  MethodLoggingLevel,
   RequestAuthorizer,
   ResponseType,
   RestApi,
@@ -12,7 +14,13 @@ import {
 import { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import { gatewayResponses } from '../lib/gateway-responses.ts';
-import { acknowledgeOpen, type CachingProps, type ProtectedApiProps, Protection } from './protection.ts';
+import {
+  acknowledgeOpen,
+  type CachingProps,
+  type ProtectedApiProps,
+  Protection,
+  type Throttle,
+} from './protection.ts';
 import type { RekeyReference } from './rekey-reference.ts';
 import { completeRestApi, STAGE, stageOptions, urlOf } from './rest-stage.ts';
 import type { RouteOptions } from './route-access.ts';
@@ -69,10 +77,11 @@ export class ProtectedRestApi extends Construct {
    * Adds a route and says who may call it.
    *
    * @param route a method or `ANY`, a space, and a resource path: `GET /orders/{id}`
+   * @param options `throttle`: a limit of its own, below that of the stage
    * @throws Error naming the route, when it does not say in exactly one way who may call it, or is not well formed
    */
-  addRoute(route: string, options: RouteOptions): void {
-    const { handler } = options;
+  addRoute(route: string, options: RouteOptions & { throttle?: Throttle }): void {
+    const { handler, throttle } = options;
     this.#protection.routes.add(route, options);
     const [method, path] = route.split(' ') as [string, string];
     const added = this.#api.root
@@ -84,7 +93,25 @@ export class ProtectedRestApi extends Construct {
           ? { authorizationType: AuthorizationType.NONE }
           : { authorizer: this.#authorizer(), authorizationType: AuthorizationType.CUSTOM },
       );
+    if (throttle) this.#limit(method, path, throttle);
     if (options.public) acknowledgeOpen(added, `${route} is declared public on purpose, with public: true.`);
+  }
+
+  /** Gives one method a limit of its own, below that of the stage. */
+  #limit(httpMethod: string, path: string, { requestsPerSecond, burst }: Throttle): void {
+    const stage = this.stage.node.defaultChild as CfnStage;
+    stage.methodSettings = [
+      ...((stage.methodSettings ?? []) as CfnStage.MethodSettingProperty[]),
+      {
+        httpMethod,
+        // Slashes are written as ~1, but for a first one that has no meaning.
+        resourcePath: `/${path.replaceAll('/', '~1')}`,
+        throttlingRateLimit: requestsPerSecond,
+        throttlingBurstLimit: burst,
+        loggingLevel: MethodLoggingLevel.ERROR,
+        dataTraceEnabled: false,
+      },
+    ];
   }
 
   /** The API's authorizer, made for the first route that needs it. */

@@ -7,6 +7,12 @@ import { CACHE_HEADER_VARIABLE, type CacheHeader, ROUTES_VARIABLE } from '../lib
 import { DeclaredRoutes, type DeclaredStage } from './declared-routes.ts';
 import type { RekeyReference } from './rekey-reference.ts';
 
+/** How many requests API Gateway lets through, of all callers together. */
+export interface Throttle {
+  requestsPerSecond: number;
+  burst: number;
+}
+
 /** What the constructs for all kinds of API take. */
 export interface ProtectedApiProps {
   rekey: RekeyReference;
@@ -19,7 +25,7 @@ export interface ProtectedApiProps {
    */
   removeScopesInUse?: boolean;
   /** For the whole stage. @default 100 requests a second, in bursts of 200 */
-  throttle?: { requestsPerSecond: number; burst: number };
+  throttle?: Throttle;
   /** Of access logs and execution logs. @default three months */
   logRetention?: RetentionDays;
   /** @default RemovalPolicy.RETAIN */
@@ -59,7 +65,7 @@ export class Protection {
    * one API Gateway would answer by itself where it is missing, and a key may come in either header.
    */
   readonly cacheHeader: CacheHeader | undefined;
-  readonly throttle: { requestsPerSecond: number; burst: number };
+  readonly throttle: Throttle;
   readonly logs: { retention: RetentionDays; removalPolicy: RemovalPolicy };
   readonly accessLogs: LogGroup;
   readonly #api: Construct;

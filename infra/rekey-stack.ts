@@ -16,6 +16,8 @@ import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { ListedKey } from '../lib/api-key.schema.ts';
+import { LAST_USE } from '../lib/last-use.ts';
+import type { Operation } from '../lib/operations/definition.ts';
 import { operations } from '../lib/operations/index.ts';
 import { ownScopes } from '../lib/own-scopes.ts';
 import { HOLDER_FIELDS } from '../lib/scope-holders.ts';
@@ -28,8 +30,10 @@ import {
   tableLayout,
 } from '../lib/table-layout.ts';
 import { Attachment } from './attachment.ts';
+import { Canary } from './canary.ts';
 import { DeployedKeys } from './deployed-keys.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
+import { Flushing, flushAccess } from './flush.ts';
 import { Leaks } from './leaks.ts';
 import { Monitoring } from './monitoring.ts';
 import { ProtectedRestApi } from './protected-rest-api.ts';
@@ -44,7 +48,17 @@ export interface RekeyStackProps extends StackProps {
 }
 
 /** The stack's properties that functions read, by the names that lib/environment.ts gives them. */
-type Setting = 'prefix' | 'lifetimes' | 'retention' | 'schedule' | 'sampling' | 'misuse' | 'bus';
+type Setting =
+  | 'prefix'
+  | 'age'
+  | 'plan'
+  | 'lifetimes'
+  | 'lines'
+  | 'retention'
+  | 'schedule'
+  | 'sampling'
+  | 'misuse'
+  | 'bus';
 
 /** What a function needs. */
 export interface Needs {
@@ -71,21 +85,30 @@ const KEY_STATE = [
   ...['event', 'event_type', 'event_owner_id', 'event_day', 'ttl'],
 ];
 /** What the writes of a key name, by what they do. */
-/** The first use, and one that must not be. */
-const USE = [...KEY_STATE, 'digest', 'told_at'];
 const NEW_SECRET = [...KEY_STATE, 'digest', 'hint'];
 /** Where a key stands in the index by_due. */
 const DUE = ['due_shard', 'next_action_at'];
+/** The first use, and one that must not be. Of a pending key it also begins the grace of its parent. */
+const USE = [
+  ...[...KEY_STATE, ...DUE, 'swept_until', 'digest', 'told_at', 'pending_until', 'pending_grace_hours'],
+  ...['expires_at', 'rotated_at', 'successor_key_id', ...LAST_USE],
+];
 const CHANGE = [
   ...[...KEY_STATE, ...DUE, 'swept_until'],
-  ...['expires_at', 'metadata', 'name', 'notify_days_before', 'on_reuse', 'scopes'],
+  ...['expires_at', 'metadata', 'name', 'notify_days_before', 'on_reuse', 'scopes', 'grace_starts'],
+  ...['rotation', 'rotation_due_at', 'rotation_told'],
 ];
 export const REVOCATION = [...KEY_STATE, ...DUE, 'revoked_reason'];
 const CANCELLATION = [
   ...[...KEY_STATE, ...DUE, 'swept_until', 'expires_at', 'revoked_reason'],
+  ...['pending_until', 'pending_grace_hours'],
   ...['before_rotation', 'next_generation', 'rotated_at', 'successor_key_id'],
 ];
-const SWEEP = [...KEY_STATE, ...DUE, 'swept_until'];
+/** A pending key that is dropped frees its parent. */
+const SWEEP = [
+  ...[...KEY_STATE, ...DUE, 'swept_until', 'revoked_reason', 'pending_until', 'pending_grace_hours'],
+  ...['successor_key_id', 'next_generation', 'rotation_told'],
+];
 /** What callers see of a key, and so all that a list may read. */
 export const LISTED = Object.keys(ListedKey.shape);
 
@@ -100,6 +123,12 @@ const entryOf = (name: string): string => fileURLToPath(new URL(`../functions/${
 /** `create-key` becomes `CreateKey`. */
 const idOf = (name: string): string =>
   name.replace(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
+/** Who may call the route of an operation. */
+function accessOf(operation: Operation) {
+  if (operation.public) return { public: true as const, throttle: operation.throttle };
+  return operation.authenticated ? { authenticated: true as const } : { scopes: [operation.scope] };
+}
 
 /** The product: its table, its functions and the management API. */
 export class RekeyStack extends Stack {
@@ -126,6 +155,16 @@ export class RekeyStack extends Stack {
         REKEY_MAX_LIFETIME_DAYS: String(settings.maxLifetimeDays),
         REKEY_ALLOW_NEVER_EXPIRING: String(settings.allowNeverExpiring),
       },
+      lines: {
+        REKEY_GRACE_STARTS: settings.graceStarts,
+        REKEY_PENDING_DAYS: String(settings.pendingDays),
+        REKEY_MOST_VALID_KEYS: String(settings.mostValidKeys),
+      },
+      age: settings.maxAgeDays === undefined ? {} : { REKEY_MAX_AGE_DAYS: String(settings.maxAgeDays) },
+      plan:
+        settings.rotateEveryDays === undefined
+          ? {}
+          : { REKEY_ROTATE_EVERY_DAYS: String(settings.rotateEveryDays) },
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
       schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(',') },
       misuse: { REKEY_LATE_USE_MINUTES: String(settings.lateUseMinutes) },
@@ -155,7 +194,7 @@ export class RekeyStack extends Stack {
       'authorizer',
       'Decides whether an API key may call a route',
       {
-        settings: ['prefix', 'sampling', 'misuse'],
+        settings: ['prefix', 'retention', 'sampling', 'misuse'],
         access: [
           itemAccess(table, ['GetItem'], ['key_*', 'routes_*']),
           itemAccess(table, ['UpdateItem'], ['key_*'], USE),
@@ -195,12 +234,13 @@ export class RekeyStack extends Stack {
       'sweep-keys',
       'Sends the notices of keys that end soon, and records the end of those that have ended',
       {
-        settings: ['schedule'],
+        settings: ['retention', 'schedule'],
         access: [
           indexAccess(table, BY_DUE),
           itemAccess(table, ['GetItem'], ['key_*']),
           itemAccess(table, ['UpdateItem'], ['key_*'], SWEEP),
           eventRecording(table),
+          itemAccess(table, ['PutItem'], ['heartbeats']),
         ],
       },
       { timeout: SWEEP_TIMEOUT, memorySize: 1024 },
@@ -215,18 +255,26 @@ export class RekeyStack extends Stack {
       scopes: ownScopes,
       ...logs,
     });
+    new Flushing(this, 'Flushing', {
+      table,
+      bus,
+      lambda,
+      monitoring,
+      consumerAccounts: settings.consumerAccounts,
+    });
     const webhooks = new Webhooks(this, 'Webhooks', { table, bus, lambda, monitoring, settings });
-    new Leaks(this, 'Leaks', { table, bus, lambda, monitoring });
-    const needs = { ...operationNeeds(table, bus), ...webhooks.operationNeeds() };
+    const leaks = new Leaks(this, 'Leaks', { table, bus, lambda, monitoring, settings });
+    const needs = {
+      ...operationNeeds(table, bus, settings),
+      ...webhooks.operationNeeds(),
+      ...leaks.operationNeeds(),
+    };
     for (const operation of operations) {
       const own = needs[operation.name];
       if (!own)
         throw new Error(`Operation ${operation.name} has no role: say in rekey-stack.ts what it may do`);
       const handler = lambda(operation.name, operation.summary, own);
-      api.addRoute(
-        `${operation.method} ${operation.path}`,
-        operation.authenticated ? { authenticated: true, handler } : { scopes: [operation.scope], handler },
-      );
+      api.addRoute(`${operation.method} ${operation.path}`, { ...accessOf(operation), handler });
     }
 
     const { deployKey, rotateSecret } = new DeployedKeys(this, 'DeployedKeys', {
@@ -243,6 +291,19 @@ export class RekeyStack extends Stack {
       intervalMinutes: settings.sweepIntervalMinutes,
       monitoring,
     });
+    if (settings.canary) {
+      new Canary(this, 'Canary', {
+        table,
+        lambda,
+        rekey: {
+          authorizerFunctionArn: authorizer.functionArn,
+          registerRoutesFunctionArn: registerRoutes.functionArn,
+        },
+        monitoring,
+        logs,
+        revocation: REVOCATION,
+      });
+    }
     monitoring.makeDashboard();
 
     if (settings.manageApiGatewayAccount) apiGatewayAccount(this, api);
@@ -261,7 +322,11 @@ export class RekeyStack extends Stack {
 }
 
 /** What the role of each operation may do with the table, and no more; docs/storage.md says why. */
-function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
+function operationNeeds(
+  table: Table,
+  bus: EventBus,
+  { consumerAccounts, sweepIntervalMinutes }: RekeySettings,
+): Record<string, Needs> {
   const read = itemAccess(table, ['GetItem'], ['key_*']);
   // Only what it names: whoever takes over the function that renames keys cannot replace a secret.
   const change = (attributes?: string[]) => itemAccess(table, ['UpdateItem'], ['key_*'], attributes);
@@ -274,28 +339,34 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
     access: [
       itemAccess(table, ['DeleteItem', 'PutItem', 'Query'], ['catalog']),
       itemAccess(table, ['DeleteItem', 'PutItem'], ['routes_*']),
+      itemAccess(table, ['GetItem', 'PutItem', 'Query', 'UpdateItem'], ['stages']),
       indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'),
       record,
     ],
+    environment: { REKEY_ACCOUNT_ID: Stack.of(table).account },
   };
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
   // Not by attributes: its transaction puts a whole key.
   const rotation: Needs = {
-    settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
+    settings: ['prefix', 'lifetimes', 'lines', 'retention', 'schedule'],
     access: [mint, change(), catalog, record],
   };
-  const revocation: Needs = { settings: ['retention'], access: [read, change(REVOCATION), record] };
+  const flush = flushAccess(table, consumerAccounts);
+  const revocation: Needs = {
+    settings: ['retention'],
+    access: [read, change(REVOCATION), record, ...flush],
+  };
   return {
     'create-key': {
-      settings: ['prefix', 'lifetimes', 'retention', 'schedule'],
+      settings: ['plan', 'prefix', 'lifetimes', 'retention', 'schedule'],
       access: [mint, change(NEW_SECRET), catalog, record],
     },
-    'list-keys': { settings: [], access: [indexAccess(table, BY_OWNER, LISTED), signCursors] },
+    'list-keys': { settings: ['age'], access: [indexAccess(table, BY_OWNER, LISTED), signCursors] },
     'get-key': { settings: [], access: [read] },
     'get-self': { settings: [], access: [read] },
     'update-key': {
       settings: ['lifetimes', 'retention', 'schedule'],
-      access: [read, change(CHANGE), catalog, record],
+      access: [read, change(CHANGE), catalog, record, ...flush],
     },
     'rotate-key': rotation,
     'cancel-rotation': {
@@ -313,12 +384,13 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
         indexAccess(table, BY_LINEAGE, LISTED),
         itemAccess(table, ['PutItem', 'DeleteItem'], ['compromise_*']),
         record,
+        ...flush,
       ],
     },
     'revoke-self': revocation,
     'list-lineage': { settings: [], access: [read, indexAccess(table, BY_LINEAGE, LISTED), signCursors] },
     'verify-key': {
-      settings: ['prefix', 'misuse'],
+      settings: ['prefix', 'retention', 'misuse'],
       access: [read, change(USE), record],
     },
     'list-key-events': {
@@ -335,6 +407,15 @@ function operationNeeds(table: Table, bus: EventBus): Record<string, Needs> {
       access: [catalog, indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'), signCursors],
     },
     'list-event-types': { settings: [], access: [] },
+    'get-status': {
+      settings: [],
+      access: [
+        itemAccess(table, ['GetItem'], ['heartbeats']),
+        itemAccess(table, ['Query'], ['canary_samples']),
+        indexAccess(table, BY_DUE),
+      ],
+      environment: { REKEY_SWEEP_INTERVAL_MINUTES: String(sweepIntervalMinutes) },
+    },
     'replay-events': {
       settings: ['bus'],
       access: [

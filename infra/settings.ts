@@ -38,6 +38,12 @@ const interval = z.preprocess(
   (value) => (typeof value === 'string' && /^\d{1,4}$/.test(value) ? Number(value) : value),
   z.int(INTERVAL_FORM).min(1, INTERVAL_FORM).max(1440, INTERVAL_FORM),
 );
+const GITHUB_KEYS_FORM = 'must be an https URL';
+const VALID_KEYS_FORM = 'must be a whole number from 2 to 10';
+const mostValidKeys = z.preprocess(
+  (value) => (typeof value === 'string' && /^\d{1,2}$/.test(value) ? Number(value) : value),
+  z.int(VALID_KEYS_FORM).min(2, VALID_KEYS_FORM).max(10, VALID_KEYS_FORM),
+);
 const LATE_USE_FORM = 'must be a whole number of minutes from 0 to 10080';
 const lateUse = z.preprocess(
   (value) => (typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : value),
@@ -102,10 +108,23 @@ export const RekeySettings = z
       maxLifetimeDays: days.default(365),
       allowNeverExpiring: flag.default(false),
       retentionDays: days.default(90),
+      graceStarts: z.enum(['now', 'first_use'], 'must be now or first_use').default('now'),
+      rotateEveryDays: days.optional(),
+      maxAgeDays: days.optional(),
+      pendingDays: days.default(7),
+      mostValidKeys: mostValidKeys.default(2),
       eventRetentionDays: days.default(400),
       notifyDaysBefore: notifyDays.default([14]),
       sweepIntervalMinutes: interval.default(60),
       lateUseMinutes: lateUse.default(60),
+      leakedKeys: z.enum(['revoke', 'report'], 'must be revoke or report').default('revoke'),
+      githubKeysUrl: z
+        .string(GITHUB_KEYS_FORM)
+        .regex(
+          /^(?:https:\/\/[\x21-\x7e]{3,500}|http:\/\/127\.0\.0\.1:\d{1,5}\/[\x21-\x7e]{0,500})$/,
+          GITHUB_KEYS_FORM,
+        )
+        .default('https://api.github.com/meta/public_keys/secret_scanning'),
       logSampleRate: rate.default(0.1),
       alarmTopicArn: z
         .string('must be the ARN of an SNS topic')
@@ -122,6 +141,7 @@ export const RekeySettings = z
       manageApiGatewayAccount: flag.default(false),
       deployableKeys,
       consumerAccounts: listOf(/^\d{12}$/, 'must be account ids of 12 digits').default([]),
+      canary: flag.default(true),
       allowLoopbackHttpWebhooks: flag.default(false),
     },
     { error: (issue) => (issue.code === 'unrecognized_keys' ? 'is not a property of Rekey' : undefined) },
@@ -129,6 +149,10 @@ export const RekeySettings = z
   .refine(({ defaultLifetimeDays, maxLifetimeDays }) => defaultLifetimeDays <= maxLifetimeDays, {
     path: ['defaultLifetimeDays'],
     message: 'must not be above maxLifetimeDays',
+  })
+  .refine(({ mode, githubKeysUrl }) => mode === 'development' || githubKeysUrl.startsWith('https:'), {
+    path: ['githubKeysUrl'],
+    message: GITHUB_KEYS_FORM,
   })
   .refine(({ mode, allowLoopbackHttpWebhooks }) => mode === 'development' || !allowLoopbackHttpWebhooks, {
     path: ['allowLoopbackHttpWebhooks'],

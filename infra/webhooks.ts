@@ -5,16 +5,17 @@ import { type EventBus, Rule, Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction, SqsQueue } from 'aws-cdk-lib/aws-events-targets';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { Function as Lambda } from 'aws-cdk-lib/aws-lambda';
-import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
-import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
+import type { Queue } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
+import { CANARY_OWNER } from '../lib/canary.ts';
 import { SOURCE } from '../lib/event-bus.ts';
 import { BY_DUE, WEBHOOKS_BY_OWNER } from '../lib/table-layout.ts';
 import type { Monitoring } from './monitoring.ts';
 import type { MakeFunction, Needs } from './rekey-stack.ts';
 import type { RekeySettings } from './settings.ts';
 import { eventRecording, indexAccess, itemAccess } from './table-access.ts';
+import { consume, workQueue } from './work-queue.ts';
 
 export interface WebhooksProps {
   table: Table;
@@ -23,12 +24,6 @@ export interface WebhooksProps {
   monitoring: Monitoring;
   settings: RekeySettings;
 }
-
-const DEAD_LETTERS_KEPT = Duration.days(14);
-/** AWS's advice for queues that Lambda reads. */
-const MOST_RECEIVES = 5;
-const VISIBILITY_PER_TIMEOUT = 6;
-const BATCH = 10;
 
 /** An attempt has 3 s in the fast lane, and five of a batch of ten are made at a time. */
 const FAST_TIMEOUT = Duration.seconds(30);
@@ -64,9 +59,9 @@ export class Webhooks extends Construct {
       reason: 'Another value would change every endpoint secret at once: docs/decisions/0004.',
     });
 
-    const events = this.#queue('Events', FAST_TIMEOUT);
-    const deliveries = this.#queue('Deliveries', FAST_TIMEOUT);
-    const slowDeliveries = this.#queue('SlowDeliveries', SLOW_TIMEOUT);
+    const events = workQueue(this, 'Events', FAST_TIMEOUT);
+    const deliveries = workQueue(this, 'Deliveries', FAST_TIMEOUT);
+    const slowDeliveries = workQueue(this, 'SlowDeliveries', SLOW_TIMEOUT);
     this.#deliveries = deliveries.queue;
     this.#slowDeliveries = slowDeliveries.queue;
 
@@ -88,7 +83,8 @@ export class Webhooks extends Construct {
     new Rule(this, 'Every', {
       description: 'Every event, for the webhook endpoints',
       eventBus: bus,
-      eventPattern: { source: [SOURCE] },
+      // The canary's keys come and go all day, and are nobody's.
+      eventPattern: { source: [SOURCE], detail: { owner_id: [{ 'anything-but': [CANARY_OWNER] }] } },
       targets: [new SqsQueue(events.queue, { deadLetterQueue: events.deadLetters })],
     });
 
@@ -112,6 +108,7 @@ export class Webhooks extends Construct {
         access: [
           indexAccess(table, BY_DUE),
           itemAccess(table, ['UpdateItem'], ['deliveries_*'], ['pk', 'sk', 'next_action_at']),
+          itemAccess(table, ['PutItem'], ['heartbeats']),
           this.#sending(),
         ],
         environment: this.#queueVariables(),
@@ -276,24 +273,4 @@ export class Webhooks extends Construct {
       ? { REKEY_ALLOW_LOOPBACK_HTTP_WEBHOOKS: 'true' }
       : {};
   }
-
-  #queue(id: string, timeout: Duration): { queue: Queue; deadLetters: Queue } {
-    const common = { encryption: QueueEncryption.SQS_MANAGED, enforceSSL: true };
-    const deadLetters = new Queue(this, `${id}DeadLetters`, {
-      ...common,
-      retentionPeriod: DEAD_LETTERS_KEPT,
-    });
-    const queue = new Queue(this, `${id}Queue`, {
-      ...common,
-      visibilityTimeout: Duration.seconds(timeout.toSeconds() * VISIBILITY_PER_TIMEOUT),
-      deadLetterQueue: { queue: deadLetters, maxReceiveCount: MOST_RECEIVES },
-    });
-    return { queue, deadLetters };
-  }
-}
-
-function consume(lambda: Lambda, queue: Queue, maxConcurrency: number): void {
-  lambda.addEventSource(
-    new SqsEventSource(queue, { batchSize: BATCH, reportBatchItemFailures: true, maxConcurrency }),
-  );
 }

@@ -1,5 +1,5 @@
 import type { ApiKeyRecord } from './api-key.schema.ts';
-import { statusOf } from './api-key.ts';
+import { type StatusFacts, statusOf } from './api-key.ts';
 import { sameDigest } from './key-format.ts';
 import { missingScopes, type Wanted } from './scope.ts';
 
@@ -28,9 +28,7 @@ export function decideAccess({
   now,
   required,
 }: {
-  record:
-    | Pick<ApiKeyRecord, 'digest' | 'scopes' | 'expires_at' | 'rotated_at' | 'revoked_at' | 'honey'>
-    | undefined;
+  record: (Pick<ApiKeyRecord, 'digest' | 'scopes' | 'honey'> & StatusFacts) | undefined;
   digest: string;
   now: number;
   required: Wanted;

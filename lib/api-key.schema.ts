@@ -25,9 +25,23 @@ export const KeyId = z
 
 export const Environment = z.enum(['live', 'test']);
 export const OwnerAccess = z.enum(['own', 'any']);
+export const KeyStatus = z.enum(['active', 'pending', 'rotated', 'expired', 'revoked']);
+/** How often a key is to be rotated. */
+export const RotationPlan = z.strictObject({
+  every_days: z
+    .int('must be a whole number of days')
+    .min(1, 'must be at least 1 day')
+    .max(36_500, 'must be at most 36500 days'),
+  grace_period_hours: z
+    .int('must be a whole number of hours')
+    .min(0, 'must be at least 0 hours')
+    .max(720, 'must be at most 720 hours')
+    .optional(),
+});
+/** When the grace of a rotated key begins: at its rotation, or with the first use of its successor. */
+export const GraceStarts = z.enum(['now', 'first_use']);
 /** What a use of the key is taken for once it has a successor and its grace is over. */
 export const OnReuse = z.enum(['tell', 'revoke_family']);
-export const KeyStatus = z.enum(['active', 'rotated', 'expired', 'revoked']);
 
 /**
  * The key item as it lies in the table (`pk` = `id`, `sk` = `api_key`). The same names are used on the wire
@@ -49,6 +63,11 @@ export const ApiKeyRecord = z.object({
   revoked_at: Instant.nullable(),
   revoked_reason: z.string().nullable(),
   first_used_at: Instant.nullable(),
+  last_used_at: Instant.nullable()
+    .default(null)
+    .describe('noted once an hour at most; null: not since this is noted'),
+  last_used_ip: z.string().nullable().default(null).describe('null also where only a service asked about it'),
+  last_used_route: z.string().nullable().default(null).describe("the API's id, method and route"),
   parent_key_id: KeyId.nullable(),
   successor_key_id: KeyId.nullable(),
   root_key_id: KeyId,
@@ -58,6 +77,26 @@ export const ApiKeyRecord = z.object({
     .array(z.int())
     .nullable()
     .describe('days before its end at which api_key.expiring is sent; null: those of the stack'),
+  grace_starts: GraceStarts.nullable()
+    .default(null)
+    .describe(
+      'when the grace begins if this key is rotated and the request says nothing; null: as the stack says',
+    ),
+  pending_until: Instant.nullable()
+    .default(null)
+    .describe(
+      'when a successor that nobody has used is dropped; null: it is in use, or its parent ends by itself',
+    ),
+  rotation: RotationPlan.nullable()
+    .default(null)
+    .describe('how often the key is to be rotated, and with which grace; null: whenever somebody wants'),
+  rotation_due_at: Instant.nullable()
+    .default(null)
+    .describe('when api_key.rotation_due is sent first; null: never'),
+  /** How many reminders of its rotation were sent. */
+  rotation_told: z.int().min(0).optional(),
+  /** The grace that the first use of a pending successor gives its parent. */
+  pending_grace_hours: z.int().min(0).optional(),
   on_reuse: OnReuse.default('tell').describe(
     'what its use after it was superseded and its grace has ended does, beside api_key.reuse_detected',
   ),
@@ -97,6 +136,8 @@ export const ListedKey = ApiKeyRecord.omit({
   due_shard: true,
   next_action_at: true,
   before_rotation: true,
+  pending_grace_hours: true,
+  rotation_told: true,
   next_generation: true,
   told_at: true,
   leaked_at: true,
@@ -117,5 +158,7 @@ export type ApiKey = z.infer<typeof ApiKey>;
 
 export type Environment = z.infer<typeof Environment>;
 export type OwnerAccess = z.infer<typeof OwnerAccess>;
+export type RotationPlan = z.infer<typeof RotationPlan>;
+export type GraceStarts = z.infer<typeof GraceStarts>;
 export type OnReuse = z.infer<typeof OnReuse>;
 export type KeyStatus = z.infer<typeof KeyStatus>;

@@ -4,6 +4,7 @@ import { type CredentialProblem, extractKey } from './credentials.ts';
 import { requestOrigin } from './event.ts';
 import { digestOf, parseKey } from './key-format.ts';
 import type { KeyFacts, KeyReader } from './key-reader.ts';
+import { isNews } from './last-use.ts';
 import { type Misuse, type MisuseSettings, misuseOf } from './misuse.ts';
 import { policyFor } from './policy.ts';
 import { compilePolicy } from './policy-compiler.ts';
@@ -230,7 +231,15 @@ const decide = async (
     if (await reader.markFirstUse(verdict.key.id, digest, origin)) break;
     verdict = judge(await reader.getKey(verdict.key.id));
   }
-  if (!('refusal' in verdict)) return verdict.answer;
+  if (!('refusal' in verdict)) {
+    const at = now();
+    if (isNews(verdict.key.last_used_at, at)) {
+      const { source_ip: ip } = requestOrigin(verdict.key.id, at, request.origin);
+      // Not awaited: an answer waits for no bookkeeping.
+      void reader.noteLastUse(verdict.key, { now: at, ip, route: `${apiId} ${method} ${resource}`.trim() });
+    }
+    return verdict.answer;
+  }
   if (verdict.misused) await tell(verdict.misused);
   return verdict.refusal;
 };

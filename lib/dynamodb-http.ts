@@ -76,7 +76,10 @@ class StaleConnection extends DynamoDbFailure {
 }
 
 /** Sends one operation and gives the parsed answer. Throws `DynamoDbFailure`. */
-export type DynamoDbCall = (operation: 'GetItem' | 'TransactWriteItems', input: object) => Promise<unknown>;
+export type DynamoDbCall = (
+  operation: 'GetItem' | 'TransactWriteItems' | 'UpdateItem',
+  input: object,
+) => Promise<unknown>;
 
 const variable = (env: Variables, name: string): string => {
   const value = env[name];

@@ -1,5 +1,8 @@
+import type { GraceStarts, RotationPlan } from './api-key.schema.ts';
+import type { OnLeak } from './leak.ts';
 import type { LifetimeSettings } from './lifetime.ts';
 import type { MisuseSettings } from './misuse.ts';
+import type { LineSettings } from './rotation.ts';
 import type { ScheduleSettings } from './schedule.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;
@@ -58,6 +61,29 @@ export function scheduleSettings(env: Variables = process.env): ScheduleSettings
   return { notify_days_before: list };
 }
 
+/** `REKEY_GRACE_STARTS`, `REKEY_PENDING_DAYS`, `REKEY_MOST_VALID_KEYS`: how the lines of keys go on. */
+export function lineSettings(env: Variables = process.env): LineSettings {
+  return {
+    grace_starts: read(env, 'REKEY_GRACE_STARTS', /^(?:now|first_use)$/, 'now or first_use') as GraceStarts,
+    pending_days: days(env, 'REKEY_PENDING_DAYS'),
+    most_valid_keys: Number(
+      read(env, 'REKEY_MOST_VALID_KEYS', /^(?:[2-9]|10)$/, 'a whole number from 2 to 10'),
+    ),
+  };
+}
+
+/** `REKEY_ROTATE_EVERY_DAYS`: how often keys are to be rotated that are made without a word about it; absent, they are not. */
+export function defaultRotation(env: Variables = process.env): RotationPlan | null {
+  return env['REKEY_ROTATE_EVERY_DAYS'] === undefined
+    ? null
+    : { every_days: days(env, 'REKEY_ROTATE_EVERY_DAYS') };
+}
+
+/** `REKEY_MAX_AGE_DAYS`: how old a key may become before it is overdue; absent, as old as it lives. */
+export function maxAgeDays(env: Variables = process.env): number | undefined {
+  return env['REKEY_MAX_AGE_DAYS'] === undefined ? undefined : days(env, 'REKEY_MAX_AGE_DAYS');
+}
+
 /** `REKEY_RETENTION_DAYS`: how long a record is kept after its key's end. */
 export function retentionDays(env: Variables = process.env): number {
   return days(env, 'REKEY_RETENTION_DAYS');
@@ -76,6 +102,26 @@ export function misuseSettings(env: Variables = process.env): MisuseSettings {
   const late_use_minutes = Number(read(env, 'REKEY_LATE_USE_MINUTES', /^\d{1,5}$/, form));
   if (late_use_minutes > 10_080) throw new Error(`REKEY_LATE_USE_MINUTES is not valid: it must be ${form}`);
   return { late_use_minutes };
+}
+
+/** `REKEY_LEAKED_KEYS`: what becomes of a key that was reported as leaked. */
+export function onLeak(env: Variables = process.env): OnLeak {
+  return read(env, 'REKEY_LEAKED_KEYS', /^(?:revoke|report)$/, 'revoke or report') as OnLeak;
+}
+
+/** `REKEY_LEAKS_QUEUE_URL`: where reported keys wait. */
+export function leaksQueueUrl(env: Variables = process.env): string {
+  return read(env, 'REKEY_LEAKS_QUEUE_URL', /^https?:\/\/\S{1,1000}$/, 'the URL of the queue');
+}
+
+/** `REKEY_GITHUB_KEYS_URL`: where GitHub publishes the keys that it signs with. */
+export function githubKeysUrl(env: Variables = process.env): string {
+  return read(
+    env,
+    'REKEY_GITHUB_KEYS_URL',
+    /^(?:https:\/\/[\x21-\x7e]{3,500}|http:\/\/127\.0\.0\.1:\d{1,5}\/[\x21-\x7e]{0,500})$/,
+    'an https URL',
+  );
 }
 
 /** `REKEY_EVENT_RETENTION_DAYS`: how long an event is kept. */
@@ -120,6 +166,25 @@ export function unpublishedQueueUrl(env: Variables = process.env): string {
 /** `POWERTOOLS_SERVICE_NAME`: the stack, by which metrics of several are told apart. */
 export function serviceName(env: Variables = process.env): string {
   return read(env, 'POWERTOOLS_SERVICE_NAME', /^[A-Za-z0-9-]{1,255}$/, 'the name of the stack');
+}
+
+/** `REKEY_ACCOUNT_ID` and, as Lambda sets it, `AWS_REGION`: where the stack is. */
+export function homeOfStack(env: Variables = process.env): { account: string; region: string } {
+  return {
+    account: read(env, 'REKEY_ACCOUNT_ID', /^\d{12}$/, 'the id of the account'),
+    region: read(env, 'AWS_REGION', /^[a-z0-9-]{5,40}$/, 'the name of the Region'),
+  };
+}
+
+/** `REKEY_SWEEP_INTERVAL_MINUTES`: from one sweep to the next. */
+export function sweepIntervalMinutes(env: Variables = process.env): number {
+  return Number(read(env, 'REKEY_SWEEP_INTERVAL_MINUTES', /^[1-9]\d{0,3}$/, 'a whole number of minutes'));
+}
+
+/** `REKEY_CANARY_CACHED_URL` and `REKEY_CANARY_UNCACHED_URL`: what the canary asks. */
+export function canaryUrls(env: Variables = process.env): { cached: string; uncached: string } {
+  const url = (name: string) => read(env, name, /^https?:\/\/[\x21-\x7e]{4,2048}$/, 'the URL of a route');
+  return { cached: url('REKEY_CANARY_CACHED_URL'), uncached: url('REKEY_CANARY_UNCACHED_URL') };
 }
 
 /** `REKEY_MANAGEMENT_API_URL`: the management API with its stage, without a slash at the end. */

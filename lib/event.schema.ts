@@ -7,8 +7,17 @@ export const EventId = z
   .regex(/^evt_[0-9A-Za-z]{22}$/, 'must look like evt_ and 22 letters or digits')
   .meta({ description: 'The same wherever and however often the event is sent. Ids sort by time.' });
 
-/** The key in an event: the hint is made from the secret, so it stays out of what is sent around. */
-export const EventKey = ApiKey.omit({ hint: true, honey: true }).meta({ id: 'EventKey' });
+/**
+ * The key in an event: the hint is made from the secret, so it stays out of what is sent around. The last use is noted
+ * beside all other writes, so an event could only tell an older one.
+ */
+export const EventKey = ApiKey.omit({
+  hint: true,
+  honey: true,
+  last_used_at: true,
+  last_used_ip: true,
+  last_used_route: true,
+}).meta({ id: 'EventKey' });
 
 const EventKeyData = z.object({ api_key: EventKey });
 
@@ -86,21 +95,29 @@ export const eventTypes = {
         .meta({ description: 'Which of the notices this is: days before the end at which it was due.' }),
     }),
   },
+  'api_key.rotation_due': {
+    description:
+      'A key is to be rotated by whoever holds it, and has not been. It is sent again each week with rising urgency, five times at most.',
+    data: EventKeyData.extend({
+      urgency: z.enum(['notice', 'warning', 'critical']),
+      reminder: z.int().min(0).meta({ description: '0 for the first one.' }),
+    }),
+  },
   'api_key.expired': {
     description: 'A key reached its end. With the reason `rotated` it is the end of its grace period.',
     data: EventKeyData,
   },
   'api_key.leaked': {
     description:
-      'Somebody who had the text of a key reported it as leaked. `action` says what became of it: `revoked`, or `reported` where the stack leaves that to people. The request is the reporter’s.',
+      'Somebody who had the text of a key reported it as leaked. `action` says what became of it: `revoked`, `reported` where the stack leaves that to people, or `none` when it had ended already. At most once an hour for each key. The request is the reporter’s.',
     data: EventKeyData.extend({
       found_by: z.enum(['report', 'github']).meta({
         description: '`report`: POST /leaks; `github`: secret scanning.',
       }),
       found_at: z
         .array(z.string())
-        .meta({ description: 'Where it lies in public, as far as that was said; at most ten addresses.' }),
-      action: z.enum(['revoked', 'reported']),
+        .meta({ description: 'Where it lies in public, as far as that was said; at most three addresses.' }),
+      action: z.enum(['revoked', 'reported', 'none']),
     }),
   },
   'api_key.used_late': {

@@ -67,7 +67,13 @@ export const earliestEventId = (ms: number): string => earliestId(ID_PREFIX, ms)
 
 /** What an event shows of a key: what callers see, but for the hint, which is made from the secret. */
 function shownKey(record: TellableKey, now: number) {
-  const { hint: _hint, ...shown } = publicKey(record, now);
+  const {
+    hint: _hint,
+    last_used_at: _at,
+    last_used_ip: _ip,
+    last_used_route: _route,
+    ...shown
+  } = publicKey(record, now);
   return shown;
 }
 

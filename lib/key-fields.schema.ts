@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { GrantedScope } from './api-key.schema.ts';
+import { GraceStarts, GrantedScope, RotationPlan } from './api-key.schema.ts';
 
 /**
  * What a caller may write into a key, with its limits. Every message is the rest of a sentence that begins
@@ -97,6 +97,18 @@ export const GracePeriodHours = z
   .min(0, 'must be at least 0 hours')
   .max(720, 'must be at most 720 hours')
   .meta({ description: 'Hours during which the old key still works. 0 ends it at once.', example: 48 });
+
+export const GraceStart = GraceStarts.meta({
+  description:
+    'When the grace of the old key begins: `now`, or with the `first_use` of its successor. Until then the old key stays as it is, and the successor is `pending`.',
+  example: 'first_use',
+});
+
+export const Rotation = RotationPlan.meta({
+  description:
+    'How often the key is to be rotated by whoever holds it: when it is due, `api_key.rotation_due` is sent, and `rekey/client` rotates. `grace_period_hours` is that of a rotation that does not say.',
+  example: { every_days: 90, grace_period_hours: 48 },
+});
 
 const NOTIFY_MOST_DAYS = 365;
 const NOTIFY_MOST_STEPS = 5;

@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { ApiKeyRecord } from './api-key.schema.ts';
+import { isValid } from './api-key.ts';
 import type { DynamoDbCall } from './dynamodb-http.ts';
 import { DynamoDbFailure } from './dynamodb-http.ts';
-import type { Event } from './event.schema.ts';
 import { keyEvent, newEventId, type Origin } from './event.ts';
 import { eventItem } from './event-item.ts';
+import { decideFirstUse, GRACE_STARTED } from './first-use.ts';
+import { decideLastUse, type Use } from './last-use.ts';
 import { type Misuse, misuseData } from './misuse.ts';
 import { isGrant } from './scope.ts';
-import { eventTime, firstUseOf } from './version.ts';
+import { eventTime, nextVersion } from './version.ts';
 
 /** What of a key a decision needs. Names and metadata stay in the table. */
 const FACTS = [
@@ -20,6 +22,8 @@ const FACTS = [
   'rotated_at',
   'revoked_at',
   'first_used_at',
+  'pending_until',
+  'last_used_at',
   'digest',
   'honey',
   'told_at',
@@ -37,6 +41,8 @@ const DIGEST = /^[0-9a-f]{64}$/;
 /** As in key-fields.schema.ts. The owner's id goes into the context, which nothing escapes. */
 const OWNER_ID = /^[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,127}$/;
 const MOST_SCOPES = 100;
+/** Last uses that are being written at the same time. */
+const MOST_NOTED = 32;
 
 /** The item is not what this product writes. It opens nothing: a key nobody can read is no key. */
 export class UnexpectedItem extends Error {
@@ -111,6 +117,10 @@ const factsOf = (item: Item, id: string): KeyFacts => {
     rotated_at: instantOrNull(item, 'rotated_at'),
     revoked_at: instantOrNull(item, 'revoked_at'),
     first_used_at: instantOrNull(item, 'first_used_at'),
+    // Keys of earlier versions do not have it.
+    pending_until: Object.hasOwn(item, 'pending_until') ? instantOrNull(item, 'pending_until') : null,
+    // A record of an earlier version has none.
+    last_used_at: Object.hasOwn(item, 'last_used_at') ? instantOrNull(item, 'last_used_at') : null,
     digest: textOf(item, 'digest', DIGEST),
     honey: honeyOf(item),
     told_at: Object.hasOwn(item, 'told_at') ? textOf(item, 'told_at', INSTANT) : undefined,
@@ -134,84 +144,140 @@ const plainOf = (item: Item): Record<string, unknown> =>
   Object.fromEntries(Object.entries(item).map(([name, attribute]) => [name, plain(attribute)]));
 
 /** What a record of an earlier version does not have. */
-const ABSENT = { on_reuse: 'tell', replaces_key_id: null };
+const ABSENT = {
+  ...{ grace_starts: null, pending_until: null, rotation: null, rotation_due_at: null },
+  on_reuse: 'tell',
+  replaces_key_id: null,
+};
 
-const attributesOf = (values: Record<string, string | number>) =>
+type Value = string | number | null | undefined;
+
+/** What is undefined is left out. */
+const attributesOf = (values: Record<string, Value>) =>
   Object.fromEntries(
-    Object.entries(values).map(([name, value]) => [
-      name,
-      typeof value === 'number' ? { N: String(value) } : { S: value },
-    ]),
+    Object.entries(values)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [
+        name,
+        value === null ? { NULL: true } : typeof value === 'number' ? { N: String(value) } : { S: value },
+      ]),
   );
 
 /** The whole record; `factsOf` has looked at what a decision depends on. */
 const recordOf = (item: Item) => ({ ...ABSENT, ...plainOf(item) }) as unknown as ApiKeyRecord;
 
+/** What an attribute must be; undefined: not there. */
+type Demand = Partial<Record<'digest' | 'successor_key_id' | 'told_at', string | undefined>>;
+
+/** The update of a key that is still as it was read, since its event shows all of it. */
+const updateOf = (record: ApiKeyRecord, changes: Record<string, Value>, demand: Demand) => {
+  const written = Object.entries(changes);
+  const demanded = Object.entries(demand);
+  const set = written.filter(([, value]) => value !== undefined).map(([name]) => `#${name} = :new_${name}`);
+  const removed = written.filter(([, value]) => value === undefined).map(([name]) => `#${name}`);
+  const named = (prefix: string, entries: [string, Value][]) =>
+    Object.fromEntries(entries.map(([name, value]) => [`${prefix}${name}`, value]));
+  const isUnused = record.first_used_at === null;
+  const names = ['pk', 'version', 'revoked_at', ...(isUnused ? ['first_used_at'] : [])];
+  return {
+    UpdateExpression: `SET ${set.join(', ')}${removed.length > 0 ? ` REMOVE ${removed.join(', ')}` : ''}`,
+    ConditionExpression: [
+      'attribute_exists(#pk) AND #version = :version AND attribute_type(#revoked_at, :null)',
+      ...(isUnused ? ['attribute_type(#first_used_at, :null)'] : []),
+      ...demanded.map(([name, value]) =>
+        value === undefined ? `attribute_not_exists(#${name})` : `#${name} = :seen_${name}`,
+      ),
+    ].join(' AND '),
+    ExpressionAttributeNames: Object.fromEntries(
+      [...names, ...Object.keys(changes), ...Object.keys(demand)].map((name) => [`#${name}`, name]),
+    ),
+    ExpressionAttributeValues: attributesOf({
+      ...named(':new_', written),
+      ...named(':seen_', demanded),
+      ':version': record.version,
+      ':null': 'NULL',
+    }),
+  };
+};
+
 export type KeyReader = ReturnType<typeof createKeyReader>;
 
 /**
- * Reads keys for decisions, and writes the one thing a decision writes, with its event. Strict: what does not have
+ * Reads keys for decisions, and writes the few things a decision writes, with their events. Strict: what does not have
  * the form of a key record is an error, not a key.
  *
- * @param eventRetentionDays how long the event is kept
+ * @param eventRetentionDays how long an event is kept
+ * @param retentionDays how long a key is kept after its end
  */
 export function createKeyReader({
   table,
   call,
   eventRetentionDays,
+  retentionDays,
 }: {
   table: string;
   call: DynamoDbCall;
   eventRetentionDays: number;
+  retentionDays: number;
 }) {
   const keyOf = (id: string) => ({ pk: { S: id }, sk: { S: 'api_key' } });
 
-  /** Writes one attribute with its event, if the key is still as it was read, and the attribute as the condition says. */
-  const mark = async (
-    attribute: 'first_used_at' | 'told_at',
-    at: string,
-    written: { record: ApiKeyRecord; condition: string; seen?: string; event: Event },
-  ): Promise<boolean> => {
-    const { record, condition, seen, event } = written;
+  /** Keys whose use is being noted: of many requests at the same time one writes. */
+  const noting = new Set<string>();
+
+  /** The parts of a transaction that change a key and record it. */
+  const changing = (
+    record: ApiKeyRecord,
+    changes: Partial<ApiKeyRecord>,
+    demand: Demand,
+    {
+      type,
+      origin,
+      ...told
+    }: Pick<Parameters<typeof keyEvent>[3], 'reason' | 'data'> & {
+      type: Parameters<typeof keyEvent>[0];
+      origin: Origin;
+    },
+  ) => {
+    const after = { ...record, ...changes };
+    const now = eventTime(after, origin.now);
+    const event = keyEvent(type, after, { ...origin, now }, { id: newEventId(now), before: record, ...told });
+    return [
+      {
+        Update: {
+          TableName: table,
+          Key: keyOf(record.id),
+          ...updateOf(record, changes as Record<string, Value>, demand),
+        },
+      },
+      {
+        Put: {
+          TableName: table,
+          Item: attributesOf({ ...eventItem(event, eventRetentionDays) }),
+          ConditionExpression: 'attribute_not_exists(#pk)',
+          ExpressionAttributeNames: { '#pk': 'pk' },
+        },
+      },
+    ];
+  };
+
+  /** @returns whether it was written: a key may have changed since it was read */
+  const write = async (parts: object[]): Promise<boolean> => {
     try {
-      await call('TransactWriteItems', {
-        // The call may be sent twice; with a token it is done once.
-        ClientRequestToken: randomUUID(),
-        TransactItems: [
-          {
-            Update: {
-              TableName: table,
-              Key: keyOf(record.id),
-              UpdateExpression: `SET #${attribute} = :at`,
-              ConditionExpression: `attribute_exists(#pk) AND #version = :version AND #digest = :digest AND attribute_type(#revoked_at, :null) AND ${condition}`,
-              ExpressionAttributeNames: Object.fromEntries(
-                ['pk', 'version', 'digest', 'revoked_at', attribute].map((name) => [`#${name}`, name]),
-              ),
-              ExpressionAttributeValues: attributesOf({
-                ':at': at,
-                ':version': record.version,
-                ':digest': record.digest,
-                ':null': 'NULL',
-                ...(seen !== undefined && { ':seen': seen }),
-              }),
-            },
-          },
-          {
-            Put: {
-              TableName: table,
-              Item: attributesOf({ ...eventItem(event, eventRetentionDays) }),
-              ConditionExpression: 'attribute_not_exists(#pk)',
-              ExpressionAttributeNames: { '#pk': 'pk' },
-            },
-          },
-        ],
-      });
+      // The call may be sent twice; with a token it is done once.
+      await call('TransactWriteItems', { ClientRequestToken: randomUUID(), TransactItems: parts });
       return true;
     } catch (error) {
       // Contended: many of the same at once. One of them is writing it.
       if (error instanceof DynamoDbFailure && (error.conditionFailed || error.contended)) return false;
       throw error;
     }
+  };
+
+  /** The whole of a key, which an event shows. */
+  const readWhole = async (id: string): Promise<ApiKeyRecord | undefined> => {
+    const item = itemOf(await call('GetItem', { TableName: table, Key: keyOf(id), ConsistentRead: true }));
+    return item && { ...recordOf(item), ...factsOf(item, id) };
   };
 
   return {
@@ -229,28 +295,55 @@ export function createKeyReader({
 
     /**
      * Notes the first use of a key, once in its life, and only of the secret that was presented: while a key is
-     * unused its secret may be replaced, so the two writes must exclude each other. The event shows the whole key,
-     * so all of it is read, and must still be so when it is written.
+     * unused its secret may be replaced, so the two writes must exclude each other. The grace of a parent that has
+     * been waiting for it begins in the same transaction. The events show the whole keys, so all of them is read, and
+     * must still be so when it is written.
      *
-     * @returns false when the key has changed since it was read, or is in use already: read it again
+     * @returns false when a key has changed since it was read, or is in use already: read it again
      * @throws DynamoDbFailure, UnexpectedItem
      */
     async markFirstUse(id: string, digest: string, origin: Origin): Promise<boolean> {
-      const item = itemOf(await call('GetItem', { TableName: table, Key: keyOf(id), ConsistentRead: true }));
-      if (!item) return false;
-      const facts = factsOf(item, id);
-      if (facts.digest !== digest || facts.revoked_at !== null || facts.first_used_at !== null) return false;
+      const record = await readWhole(id);
+      if (!record || record.digest !== digest || record.first_used_at !== null) return false;
+      if (!isValid(record, origin.now)) return false;
+      const waiting = record.pending_until === null ? null : record.parent_key_id;
+      const parent = waiting === null ? undefined : await readWhole(waiting);
 
-      const record = recordOf(item);
-      const first_used_at = firstUseOf(record, origin.now);
-      const used = { ...record, first_used_at };
-      const now = eventTime(used, origin.now);
-      const told = { id: newEventId(now), before: record };
-      return mark('first_used_at', first_used_at, {
-        record,
-        condition: 'attribute_type(#first_used_at, :null)',
-        event: keyEvent('api_key.first_used', used, { ...origin, now }, told),
-      });
+      const decided = decideFirstUse(record, parent, origin.now, { retention_days: retentionDays });
+      const parts = changing(record, decided.used, { digest }, { type: 'api_key.first_used', origin });
+      if (parent && decided.parent) {
+        const ending = { ...decided.parent, version: nextVersion(parent, origin.now) };
+        const told = { type: 'api_key.updated', origin, reason: GRACE_STARTED } as const;
+        parts.push(...changing(parent, ending, { successor_key_id: id }, told));
+      }
+      return write(parts);
+    },
+
+    /**
+     * Notes the last use, once an hour at most, and lets nobody wait for it: the write is begun here, and whatever
+     * becomes of it changes no answer. docs/authorizer.md says what that means on Lambda.
+     *
+     * @returns when it is over, for tests
+     */
+    async noteLastUse(seen: Pick<KeyFacts, 'id' | 'digest' | 'last_used_at'>, use: Use): Promise<void> {
+      const { id } = seen;
+      if (noting.has(id) || noting.size >= MOST_NOTED) return;
+      noting.add(id);
+      try {
+        const update = decideLastUse(seen, use);
+        if (!update) return;
+        const { values, ...expressions } = update;
+        await call('UpdateItem', {
+          TableName: table,
+          Key: keyOf(id),
+          ...expressions,
+          ExpressionAttributeValues: attributesOf(values),
+        });
+      } catch {
+        // Noted by somebody else, revoked meanwhile, throttled, or cut off by a freeze: the next request may note it.
+      } finally {
+        noting.delete(id);
+      }
     },
 
     /**
@@ -267,20 +360,12 @@ export function createKeyReader({
       origin: Origin,
     ): Promise<boolean> {
       const { id, digest, told_at } = seen;
-      const item = itemOf(await call('GetItem', { TableName: table, Key: keyOf(id), ConsistentRead: true }));
-      if (!item) return false;
-      const facts = factsOf(item, id);
-      if (facts.digest !== digest || facts.revoked_at !== null || facts.told_at !== told_at) return false;
-
-      const record = recordOf(item);
-      const data = misuseData(misuse, record, where);
-      const now = eventTime(record, origin.now);
-      return mark('told_at', new Date(origin.now).toISOString(), {
-        record,
-        condition: told_at === undefined ? 'attribute_not_exists(#told_at)' : '#told_at = :seen',
-        ...(told_at !== undefined && { seen: told_at }),
-        event: keyEvent(misuse, record, { ...origin, now }, { id: newEventId(now), data }),
-      });
+      const record = await readWhole(id);
+      if (!record || record.digest !== digest || record.revoked_at !== null || record.told_at !== told_at)
+        return false;
+      const told = { type: misuse, origin, data: misuseData(misuse, record, where) };
+      const noted = { told_at: new Date(origin.now).toISOString() };
+      return write(changing(record, noted, { digest, told_at }, told));
     },
   };
 }

@@ -1,14 +1,25 @@
+import { UpdateCommand } from '@aws-sdk/lib-dynamodb';
 import { ApiKeyRecord, ListedKey } from './api-key.schema.ts';
 import { isValid, ttlOf } from './api-key.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { beginningLine, type DeploymentClaim } from './deployment-table.ts';
 import { changesBetween, keyEvent, newEventId, type Origin } from './event.ts';
 import { putEvent } from './event-table.ts';
+import { decideFirstUse, GRACE_STARTED } from './first-use.ts';
 import { type Claim, claiming } from './idempotency.ts';
 import type { Change } from './key-change.ts';
+import { decideLastUse, type Use } from './last-use.ts';
 import type { Misuse } from './misuse.ts';
 import { IdempotencyKeyUsed, KeyExpired, KeyRevoked, NotFound, Unavailable } from './problem.ts';
-import type { Cancellation, Rotation } from './rotation.ts';
+import {
+  type Cancellation,
+  type Drop,
+  LINE_LIMIT,
+  type Line,
+  NEVER_USED,
+  type Rotation,
+  SUPERSEDED,
+} from './rotation.ts';
 import { type DueStep, NOTHING_DUE } from './schedule.ts';
 import {
   ConditionFailed,
@@ -20,10 +31,11 @@ import {
   present,
   query,
   readItem,
+  send,
   transact,
 } from './table-client.ts';
 import { BY_LINEAGE, BY_OWNER, SORT_KEY } from './table-layout.ts';
-import { eventTime, firstUseOf, nextVersion } from './version.ts';
+import { eventTime, nextVersion } from './version.ts';
 
 /** Absent when they do not apply: a change that says undefined takes them away. Every other attribute stays. */
 const REMOVABLE: ReadonlySet<string> = new Set(['ttl', 'due_shard', 'next_action_at']);
@@ -42,14 +54,15 @@ const QUERY_PAGE = 250;
 const placeOf = (id: string) => ({ pk: id, sk: SORT_KEY.apiKey });
 
 /** The state that a write was decided from, as a condition; what a write's event shows is then what is stored. */
-const unchanged = ({ version, first_used_at }: ApiKeyRecord) => ({
+const unchanged = ({ version, first_used_at, revoked_at }: ApiKeyRecord) => ({
   expression: [
-    'attribute_exists(#pk) AND #version = :version AND attribute_type(#revoked_at, :null)',
+    'attribute_exists(#pk) AND #version = :version',
+    revoked_at === null ? 'attribute_type(#revoked_at, :null)' : '#revoked_at = :revoked_at',
     // The first use leaves the version alone.
     ...(first_used_at === null ? ['attribute_type(#first_used_at, :null)'] : []),
   ].join(' AND '),
   names: ['pk', 'version', 'revoked_at', ...(first_used_at === null ? ['first_used_at'] : [])],
-  values: { ':version': version, ':null': 'NULL' },
+  values: { ':version': version, ...(revoked_at !== null && { ':revoked_at': revoked_at }) },
 });
 
 /**
@@ -120,38 +133,74 @@ export function updateKey(
   );
 }
 
+/** What a rotation has written. */
+export interface Rotated {
+  successor: ApiKeyRecord;
+  previous: ApiKeyRecord;
+  /** Other keys of the line that ended with it. */
+  ended: ApiKeyRecord[];
+}
+
+/** What `decideRotation` says, with a successor minted from it. */
+export type DecidedRotation = Omit<Rotation, 'successor'> & { successor: ApiKeyRecord };
+
 /**
- * Rotates a key: its end, the successor and the taken Idempotency-Key are one transaction. Of many at the same
- * time one is done; the others are decided again and find the key rotated.
+ * Rotates a key: its end, the successor, the taken Idempotency-Key and what ends with it are one transaction. Of many
+ * at the same time one is done; the others are decided again and find the key rotated.
  *
  * @param seen the record as just read with `getKey`
  * @param decide `decideRotation`, and a successor minted from what it says
- * @returns both records as written; `'taken'` when another request holds the Idempotency-Key (see `oncePer`)
+ * @param ancestors how many of the keys before it the decision needs
+ * @returns the records as written; `'taken'` when another request holds the Idempotency-Key (see `oncePer`)
  * @throws what `decide` throws; NotFound; Unavailable
  */
 export function rotateKey(
   seen: ApiKeyRecord,
-  decide: (record: ApiKeyRecord) => { old: Rotation['old']; successor: ApiKeyRecord },
+  decide: (record: ApiKeyRecord, line: Line) => DecidedRotation,
   origin: Origin,
   claim?: Claim,
   table: KeyTable = environmentTable(),
-): Promise<{ successor: ApiKeyRecord; previous: ApiKeyRecord } | 'taken'> {
-  let last: { successor: ApiKeyRecord; previous: ApiKeyRecord } | undefined;
+  ancestors = 2,
+): Promise<Rotated | 'taken'> {
+  let last: Rotated | undefined;
 
-  return decideAndWrite<{ successor: ApiKeyRecord; previous: ApiKeyRecord } | 'taken'>(
+  return decideAndWrite<Rotated | 'taken'>(
     seen,
     async (record) => {
       // An answer was lost and the write was ours: DynamoDB knows its token for ten minutes, other engines may not.
       if (last && record.successor_key_id === last.successor.id) return last;
-      const { old, successor } = decide(record);
+      const held = record.successor_key_id;
+      const before = held === null ? undefined : await getKey(held, table);
+      const contested = held !== seen.successor_key_id;
+      const line = { successor: before, contested, ancestors: await ancestorsOf(record, ancestors, table) };
+      const { old, successor, superseded, ended } = decide(record, line);
       const previous = changed(record, { ...old, successor_key_id: successor.id }, origin);
-      last = { successor, previous };
+      const dropped = before && superseded && changed(before, superseded, origin);
+      const cut = ended.map((key) => ({
+        before: key.record,
+        after: changed(key.record, key.changes, origin),
+      }));
+      last = {
+        successor,
+        previous,
+        ended: [...(dropped ? [dropped] : []), ...cut.map(({ after }) => after)],
+      };
 
       const outcome = await transact(table, [
-        updating(record, previous, table, { successor_key_id: null }),
+        updating(record, previous, table, { successor_key_id: held }),
         putting(successor, table),
         telling('api_key.rotated', previous, origin, table, { before: record }),
         telling('api_key.created', successor, origin, table),
+        ...(dropped
+          ? [
+              updating(before, dropped, table, { successor_key_id: null }),
+              telling('api_key.revoked', dropped, origin, table, { before, reason: SUPERSEDED }),
+            ]
+          : []),
+        ...cut.flatMap(({ before, after }) => [
+          updating(before, after, table),
+          telling('api_key.updated', after, origin, table, { before, reason: LINE_LIMIT }),
+        ]),
         ...taking(claim, { api_key_id: successor.id, previous_key_id: record.id }, table),
       ]);
       if (!(outcome instanceof ConditionFailed)) return last;
@@ -160,6 +209,20 @@ export function rotateKey(
     },
     table,
   );
+}
+
+/** The keys before this one, the nearest first. */
+async function ancestorsOf(record: ApiKeyRecord, most: number, table: KeyTable): Promise<ApiKeyRecord[]> {
+  const ancestors: ApiKeyRecord[] = [];
+  let id = record.parent_key_id;
+  while (id !== null && ancestors.length < most) {
+    const ancestor = await getKey(id, table);
+    // The oldest ones of a line are tidied away.
+    if (!ancestor) break;
+    ancestors.push(ancestor);
+    id = ancestor.parent_key_id;
+  }
+  return ancestors;
 }
 
 /**
@@ -280,30 +343,66 @@ export function replaceSecret(
 }
 
 /**
- * Marks the first use of a secret. Awaited before the use is allowed: from then on `replaceSecret` refuses, and if
- * it came first, this does.
+ * Notes the last use of a key, once an hour at most. Nobody needs to wait for it: whatever becomes of it is of no
+ * consequence but for what `last_used_at` says.
+ *
+ * @param seen the record as just read with `getKey`
+ */
+export async function noteLastUse(
+  seen: ApiKeyRecord,
+  use: Use,
+  table: KeyTable = environmentTable(),
+): Promise<void> {
+  const update = decideLastUse(seen, use);
+  if (!update) return;
+  const { values, ...expressions } = update;
+  const Key = placeOf(seen.id);
+  const command = new UpdateCommand({
+    TableName: table.tableName,
+    Key,
+    ...expressions,
+    ExpressionAttributeValues: values,
+  });
+  await send(table, command).catch(() => undefined);
+}
+
+/**
+ * Marks the first use of a secret, and begins the grace of a parent that has been waiting for it, in the same
+ * transaction. Awaited before the use is allowed: from then on `replaceSecret` refuses, and if it came first, this does.
  *
  * @param seen the record as just read with `getKey`
  * @param digest of the secret that is used
- * @returns `'refused'` when the key is gone, revoked or has another secret by now: it must not be let in
+ * @returns `'refused'` when the key is gone, has ended or has another secret by now: it must not be let in
  * @throws Unavailable
  */
 export async function markFirstUse(
   seen: ApiKeyRecord,
   digest: string,
   origin: Origin,
+  settings: { retention_days: number },
   table: KeyTable = environmentTable(),
 ): Promise<'marked' | 'already' | 'refused'> {
   try {
     return await decideAndWrite<'marked' | 'already' | 'refused'>(
       seen,
       async (record) => {
-        if (record.digest !== digest || record.revoked_at !== null) return 'refused';
+        if (record.digest !== digest || !isValid(record, origin.now)) return 'refused';
         if (record.first_used_at !== null) return 'already';
-        const used = { ...record, first_used_at: firstUseOf(record, origin.now) };
+        const waiting = record.pending_until === null ? null : record.parent_key_id;
+        const parent = waiting === null ? undefined : await getKey(waiting, table);
+        const decided = decideFirstUse(record, parent, origin.now, settings);
+        // The version stays: traffic disturbs no decision about the key but the one that it is unused.
+        const used = present({ ...record, ...decided.used });
+        const ending = parent && decided.parent && changed(parent, decided.parent, origin);
         const outcome = await transact(table, [
           updating(record, used, table, { digest }),
           telling('api_key.first_used', used, origin, table, { before: record }),
+          ...(ending
+            ? [
+                updating(parent, ending, table, { successor_key_id: record.id }),
+                telling('api_key.updated', ending, origin, table, { before: parent, reason: GRACE_STARTED }),
+              ]
+            : []),
         ]);
         return outcome instanceof ConditionFailed ? 'conflict' : 'marked';
       },
@@ -316,24 +415,31 @@ export async function markFirstUse(
 }
 
 /**
- * Tells of a use that must not be, and notes when, so that it is told only so often. Of many at the same time one
- * tells. Everything else of the key stays as it is.
+ * Tells of something that happened with a key and changed nothing of it, and notes when, so that it is told only so
+ * often. Of many at the same time one tells.
  *
  * @param seen the record as just read with `getKey`
- * @param data `misuseData`
+ * @param told `noted`: the attribute that says when
+ * @returns false when the key has changed since, or somebody else told
  */
-export async function tellMisuse(
+export async function tell(
   seen: ApiKeyRecord,
-  told: { misuse: Misuse; data: Record<string, unknown> },
+  told: {
+    type: Misuse | 'api_key.leaked';
+    noted: 'told_at' | 'leaked_at';
+    data: Record<string, unknown>;
+  },
   origin: Origin,
   table: KeyTable = environmentTable(),
-): Promise<void> {
-  const after = { ...seen, told_at: new Date(origin.now).toISOString() };
-  // Whoever was first has told; and what has changed since is told with the next use.
-  await transact(table, [
-    updating(seen, after, table, { digest: seen.digest, told_at: seen.told_at ?? ABSENT }),
-    telling(told.misuse, seen, origin, table, { data: told.data }),
+): Promise<boolean> {
+  const { type, noted, data } = told;
+  const after = { ...seen, [noted]: new Date(origin.now).toISOString() };
+  const outcome = await transact(table, [
+    updating(seen, after, table, { digest: seen.digest, [noted]: seen[noted] ?? ABSENT }),
+    // After what happened to the key before, also within its millisecond.
+    telling(type, seen, { ...origin, now: nextVersion(seen, origin.now) }, table, { data }),
   ]);
+  return !(outcome instanceof ConditionFailed);
 }
 
 /**
@@ -343,12 +449,14 @@ export async function tellMisuse(
  *
  * @param seen the record as just read with `getKey`
  * @param decide `decideDue` for this moment
+ * @param drop `decideDrop` for this moment
  * @returns how many events were recorded
  * @throws what `decide` throws; Unavailable
  */
 export async function doWhatIsDue(
   seen: ApiKeyRecord,
   decide: (record: ApiKeyRecord) => DueStep | undefined,
+  drop: (successor: ApiKeyRecord, parent: ApiKeyRecord | undefined) => Drop,
   origin: Origin,
   table: KeyTable = environmentTable(),
 ): Promise<number> {
@@ -360,6 +468,7 @@ export async function doWhatIsDue(
       async (record) => {
         const step = decide(record);
         if (!step) return 'nothing';
+        if ('drop' in step) return dropPending(record, drop, origin, table);
         const { changes, event } = step;
         const after = changed(record, changes, origin);
         const told = event && telling(event.type, after, origin, table, event);
@@ -374,6 +483,30 @@ export async function doWhatIsDue(
   }
 }
 
+/** Ends a successor that was not used in time, and frees its line. */
+async function dropPending(
+  record: ApiKeyRecord,
+  drop: (successor: ApiKeyRecord, parent: ApiKeyRecord | undefined) => Drop,
+  origin: Origin,
+  table: KeyTable,
+): Promise<{ record: ApiKeyRecord; events: number } | 'conflict'> {
+  const parent = record.parent_key_id === null ? undefined : await getKey(record.parent_key_id, table);
+  const decided = drop(record, parent);
+  const dropped = changed(record, decided.successor, origin);
+  const freed = parent && decided.parent && changed(parent, decided.parent, origin);
+  const reason = NEVER_USED;
+  const outcome = await transact(table, [
+    updating(record, dropped, table, { successor_key_id: null }),
+    telling('api_key.revoked', dropped, origin, table, { before: record, reason }),
+    ...(freed
+      ? [
+          updating(parent, freed, table, { successor_key_id: record.id }),
+          telling('api_key.updated', freed, origin, table, { before: parent, reason }),
+        ]
+      : []),
+  ]);
+  return outcome instanceof ConditionFailed ? 'conflict' : { record: dropped, events: freed ? 2 : 1 };
+}
 /** What a query asks an index of keys for, and all that its role lets it see: an index holds whole records. */
 const LISTED = Object.keys(ListedKey.shape);
 const asListed = {
@@ -531,25 +664,28 @@ function updating(before: ApiKeyRecord, after: ApiKeyRecord, table: KeyTable, mo
   const { expression, values } = changing(changes);
   const state = unchanged(before);
   const demanded = Object.entries(more);
+  const condition = [
+    state.expression,
+    ...demanded.map(([name, value]) =>
+      value === ABSENT
+        ? `attribute_not_exists(#${name})`
+        : value === null
+          ? `attribute_type(#${name}, :null)`
+          : `#${name} = :seen_${name}`,
+    ),
+  ].join(' AND ');
   return {
     Update: {
       TableName: table.tableName,
       Key: placeOf(before.id),
       UpdateExpression: expression,
-      ConditionExpression: [
-        state.expression,
-        ...demanded.map(([name, value]) =>
-          value === ABSENT
-            ? `attribute_not_exists(#${name})`
-            : value === null
-              ? `attribute_type(#${name}, :null)`
-              : `#${name} = :seen_${name}`,
-        ),
-      ].join(' AND '),
+      ConditionExpression: condition,
       ExpressionAttributeNames: names(...state.names, ...Object.keys(more), ...Object.keys(changes)),
       ExpressionAttributeValues: {
         ...values,
         ...state.values,
+        // DynamoDB refuses a value that nothing names.
+        ...(condition.includes(':null') && { ':null': 'NULL' }),
         ...Object.fromEntries(
           demanded.flatMap(([name, value]) => (typeof value === 'string' ? [[`:seen_${name}`, value]] : [])),
         ),

@@ -2,6 +2,7 @@ import type { ApiKeyRecord } from './api-key.schema.ts';
 import { ttlOf } from './api-key.ts';
 import { mintKey, newKeyId } from './key-format.ts';
 import type { Rotation } from './rotation.ts';
+import { rotationDueAt } from './rotation-due.ts';
 import { dueOf, type ScheduleSettings } from './schedule.ts';
 import { normalizeScopes } from './scope.ts';
 import type { SecretText } from './secret-text.ts';
@@ -19,13 +20,13 @@ export type NewKey = Pick<
   | 'notify_days_before'
   | 'created_by'
 > &
-  Partial<Pick<ApiKeyRecord, 'on_reuse' | 'replaces_key_id' | 'honey'>>;
+  Partial<Pick<ApiKeyRecord, 'grace_starts' | 'rotation' | 'on_reuse' | 'replaces_key_id' | 'honey'>>;
 
 /** Where a new record comes into the index by_due is part of making it. */
-const scheduled = (record: ApiKeyRecord, settings: ScheduleSettings, now: number): ApiKeyRecord => ({
-  ...record,
-  ...dueOf(record, settings, now),
-});
+const scheduled = (unplanned: ApiKeyRecord, settings: ScheduleSettings, now: number): ApiKeyRecord => {
+  const record = { ...unplanned, rotation_due_at: rotationDueAt(unplanned) };
+  return { ...record, ...dueOf(record, settings, now) };
+};
 
 /**
  * The first key of a lineage: its text, and the record to write. It draws random bytes and writes nothing.
@@ -44,6 +45,8 @@ export function newKey(
     id,
   });
   const record: ApiKeyRecord = {
+    grace_starts: null,
+    rotation: null,
     on_reuse: 'tell',
     replaces_key_id: null,
     honey: false,
@@ -56,10 +59,15 @@ export function newKey(
     revoked_at: null,
     revoked_reason: null,
     first_used_at: null,
+    last_used_at: null,
+    last_used_ip: null,
+    last_used_route: null,
     parent_key_id: null,
     successor_key_id: null,
     root_key_id: id,
     generation: 0,
+    pending_until: null,
+    rotation_due_at: null,
     swept_until: null,
     digest,
     version: now,

@@ -17,6 +17,7 @@ import {
   InternalError,
   InvalidCursor,
   InvalidRequest,
+  InvalidSignature,
   InvalidToken,
   KeyExpired,
   KeyRevoked,
@@ -25,6 +26,7 @@ import {
   NotRotated,
   OwnerForbidden,
   PayloadTooLarge,
+  PendingSuccessor,
   type Problem,
   type ProblemCode,
   ScopeEscalation,
@@ -92,11 +94,13 @@ const exampleOf: Record<ProblemCode, (operation: Operation) => Problem> = {
     ]),
   invalid_cursor: () => new InvalidCursor(),
   invalid_token: () => new InvalidToken(),
+  invalid_signature: () => new InvalidSignature(),
   insufficient_scope: ({ scope }) => new InsufficientScope(scope ? [scope] : []),
   scope_escalation: () => new ScopeEscalation(['orders:refund']),
   owner_forbidden: () => new OwnerForbidden(),
   environment_forbidden: () => new EnvironmentForbidden(),
   not_found: () => new NotFound(),
+  pending_successor: () => new PendingSuccessor('key_01Rk7m3pX8uJrNcD5fGhYs'),
   already_rotated: () => new AlreadyRotated(exampleSuccessor.id),
   not_rotated: () => new NotRotated(),
   successor_used: () => new SuccessorUsed(exampleSuccessor.id),
@@ -187,15 +191,20 @@ const IdempotencyKeyHeader = z
     example: '5d7b2f0e-rotate-billing',
   });
 
+const accessOf = ({ scope, public: everybody }: Operation): string => {
+  if (everybody) return 'Needs no key.';
+  return scope ? `Needs the scope \`${scope}\`.` : 'Any valid key may call it, for itself.';
+};
+
 const pathItem = (operation: Operation): ZodOpenApiOperationObject => {
   const { name, summary, description, scope, path, query, body, answer, examples } = operation;
   const roles = scope ? [scope] : [];
   return {
     operationId: name,
     summary,
-    description: `${description}\n\n${scope ? `Needs the scope \`${scope}\`.` : 'Any valid key may call it, for itself.'}`,
+    description: `${description}\n\n${accessOf(operation)}`,
     // OpenAPI 3.1 takes the needed roles of any scheme here, not of OAuth only.
-    security: [{ apiKey: roles }, { bearer: roles }],
+    security: operation.public ? [] : [{ apiKey: roles }, { bearer: roles }],
     requestParams: {
       ...(path.includes('{') && { path: z.object(pathIds(operation)) }),
       ...(query && { query: query as z.ZodObject }),

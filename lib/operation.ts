@@ -5,6 +5,7 @@ import httpJsonBodyParser from '@middy/http-json-body-parser';
 import type { APIGatewayProxyEvent, APIGatewayProxyResult, Context } from 'aws-lambda';
 import { z } from 'zod';
 import { KeyId } from './api-key.schema.ts';
+import type { Caller } from './caller.ts';
 import { logProblem } from './error-log.ts';
 import { requestOrigin } from './event.ts';
 import type { Operation } from './operations/definition.ts';
@@ -41,10 +42,25 @@ const JSON_TYPE = /^application\/json[ \t]*(?:;[ \t]*charset=(?:utf-8|"utf-8")[ 
 /** Headers with a meaning for one value only. API Gateway's `headers` silently has the last of several. */
 const SINGLE_HEADERS = ['content-type', 'idempotency-key'];
 
+/** Who calls a public operation, as far as anybody knows: it has nothing and may do nothing. */
+const ANYBODY: Caller = {
+  key_id: 'anonymous',
+  owner_id: '',
+  owner_access: 'own',
+  environment: 'test',
+  scopes: [],
+};
+
+/** Who calls, if they may. @throws InvalidToken, InsufficientScope */
+const callerCheck = (operation: Operation): ((event: APIGatewayProxyEvent) => Caller) => {
+  if (operation.public) return () => ANYBODY;
+  return operation.authenticated ? principalOf : requiresScope(operation.scope);
+};
+
 /** What the boundary may answer before an operation has its say. */
 export const boundaryProblems = (operation: Operation): ProblemCode[] => [
   'invalid_request',
-  'invalid_token',
+  ...(operation.public ? [] : (['invalid_token'] as const)),
   ...(operation.scope ? (['insufficient_scope'] as const) : []),
   'payload_too_large',
   ...(operation.body ? (['unsupported_media_type'] as const) : []),
@@ -153,11 +169,11 @@ const problemOf = (error: unknown): Problem => {
 export function serve(
   operation: Operation,
 ): (event: APIGatewayProxyEvent, context: Context) => Promise<APIGatewayProxyResult> {
-  const mayCall = operation.authenticated ? principalOf : requiresScope(operation.scope);
+  const callerOf = callerCheck(operation);
   const parseJson = httpJsonBodyParser();
 
   const handler = async (event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> => {
-    const caller = principalOf(event);
+    const caller = callerOf(event);
     const now = Date.now();
     const ids = idsOf(operation, event);
     const answer = await operation.run({
@@ -189,14 +205,16 @@ export function serve(
       return toResponse(problem, requestId);
     })
     .before(({ event }) => {
-      mayCall(event);
+      callerOf(event);
       refuseRepeatedHeaders(event);
       const text = bodyText(event, operation.largestBody);
       Object.assign(event, { body: text === '' ? undefined : text, isBase64Encoded: false });
     })
     .use(httpEventNormalizer())
     .use(httpHeaderNormalizer())
-    .before((request) => {
+    .before(async (request) => {
+      const { body, headers } = request.event;
+      await operation.admit?.({ text: body ?? '', headers });
       if (!operation.body || request.event.body === undefined) return;
       if (!JSON_TYPE.test(request.event.headers['content-type'] ?? '')) throw new UnsupportedMediaType();
       parseJson.before?.(request as never);

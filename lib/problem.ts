@@ -5,12 +5,14 @@ export const problems = {
   invalid_request: { status: 400, title: 'The request is not valid' },
   invalid_cursor: { status: 400, title: 'The cursor is not valid' },
   invalid_token: { status: 401, title: 'The API key is missing or not valid' },
+  invalid_signature: { status: 401, title: 'The signature is missing or not valid' },
   insufficient_scope: { status: 403, title: 'The API key may not call this route' },
   scope_escalation: { status: 403, title: 'More scopes than the API key may grant' },
   owner_forbidden: { status: 403, title: 'The API key may not act for this owner' },
   environment_forbidden: { status: 403, title: 'The API key may not act in this environment' },
   not_found: { status: 404, title: 'Not found' },
   already_rotated: { status: 409, title: 'The key has been rotated already' },
+  pending_successor: { status: 409, title: 'The key has a successor that nobody has used' },
   not_rotated: { status: 409, title: 'The key has not been rotated' },
   successor_used: { status: 409, title: 'The successor is in use' },
   key_rotated: { status: 409, title: 'The key has been rotated' },
@@ -100,6 +102,15 @@ export class InvalidToken extends Problem {
   }
 }
 
+export class InvalidSignature extends Problem {
+  constructor() {
+    super(
+      'invalid_signature',
+      'Send the body exactly as it was signed, with Github-Public-Key-Identifier and Github-Public-Key-Signature.',
+    );
+  }
+}
+
 export class InsufficientScope extends Problem {
   constructor(missing_scopes: string[]) {
     super('insufficient_scope', `Use an API key that has ${missing_scopes.join(', ')}.`, {
@@ -149,6 +160,19 @@ export class AlreadyRotated extends Problem {
       {
         extensions: { successor_key_id },
       },
+    );
+  }
+}
+
+export class PendingSuccessor extends Problem {
+  /** @param of `parent`: the key that has it was to be rotated; `itself`: it was itself to be, before its first use */
+  constructor(successor_key_id: string, of: 'parent' | 'itself' = 'parent') {
+    super(
+      'pending_successor',
+      of === 'parent'
+        ? `Nobody has used the successor ${successor_key_id} yet. Use it, cancel the rotation, or rotate with replace_pending: true to have another one in its place.`
+        : `Nobody has used ${successor_key_id} yet, and the key before it still works. Use it first, or rotate the key before it with replace_pending: true.`,
+      { extensions: { successor_key_id } },
     );
   }
 }

@@ -17,6 +17,7 @@ const KEY_TEXT = /[a-z]{2,12}_(?:live|test)_[0-9A-Za-z]{71}/;
 /**
  * The body as text; empty when there is none.
  *
+ * @param largest bytes
  * @throws PayloadTooLarge, InvalidRequest when its bytes are not UTF-8
  */
 export function bodyText(

@@ -1,10 +1,20 @@
 import { createHash } from 'node:crypto';
 import type { ApiKeyRecord } from './api-key.schema.ts';
+import { remindersOf, URGENCIES } from './rotation-due.ts';
 
 /** What a key's future depends on: its own facts, and where its stack's settings take their place. */
 export type Scheduled = Pick<
   ApiKeyRecord,
-  'id' | 'created_at' | 'expires_at' | 'rotated_at' | 'revoked_at' | 'notify_days_before' | 'swept_until'
+  | 'id'
+  | 'created_at'
+  | 'expires_at'
+  | 'rotated_at'
+  | 'revoked_at'
+  | 'notify_days_before'
+  | 'swept_until'
+  | 'pending_until'
+  | 'rotation_due_at'
+  | 'rotation_told'
 >;
 
 /** `notify_days_before`: for keys that have no list of their own; none is no notices. */
@@ -17,8 +27,14 @@ export interface ScheduleSettings {
  *
  * - `notice`: tell that it expires; `step` is the days before the end at which this was to be told.
  * - `expire`: record that it has ended.
+ * - `drop`: end a successor that nobody has used.
+ * - `rotation`: remind that it is to be rotated; `step` counts the reminders.
  */
-export type Action = { at: string } & ({ type: 'notice'; step: number } | { type: 'expire' });
+export type Action =
+  | { at: string; type: 'notice'; step: number }
+  | { at: string; type: 'rotation'; step: number }
+  | { at: string; type: 'expire' }
+  | { at: string; type: 'drop' };
 
 /** Where a key stands in the index `by_due`; undefined, so that a write removes it, when nothing is ahead. */
 export type Due = Required<{ [Name in 'due_shard' | 'next_action_at']: ApiKeyRecord[Name] }>;
@@ -37,14 +53,24 @@ const instant = (ms: number): string => new Date(ms).toISOString();
  * Everything that is ever to happen to a key as it is now, in order, done or not. It depends on no clock, so what
  * is late is still in it, in its place.
  *
- * A rotated key has an heir and needs no notice; a revoked one has had its end told. No two actions are at the same
- * instant: `swept_until` alone says which are done.
+ * A rotated key has an heir and needs no notice; a revoked one has had its end told. No two notices or ends are at the
+ * same instant: `swept_until` alone says which are done. A key that was dropped is revoked,
+ * and reminders have a count of their own.
  */
 export function actionsOf(record: Scheduled, settings: ScheduleSettings): Action[] {
-  const { expires_at, revoked_at, rotated_at } = record;
-  if (revoked_at !== null || expires_at === null) return [];
-  const notices = rotated_at === null ? noticesOf(record, Date.parse(expires_at), settings) : [];
-  return [...notices, { at: expires_at, type: 'expire' }];
+  const { expires_at, revoked_at, rotated_at, pending_until } = record;
+  if (revoked_at !== null) return [];
+  const reminders = rotated_at === null ? remindersOf(record) : [];
+  const actions: Action[] = reminders
+    .filter(({ at }) => expires_at === null || at < expires_at)
+    .map((reminder) => ({ ...reminder, type: 'rotation' }));
+  if (expires_at !== null) {
+    if (rotated_at === null) actions.push(...noticesOf(record, Date.parse(expires_at), settings));
+    actions.push({ at: expires_at, type: 'expire' });
+  }
+  if (pending_until !== null && (expires_at === null || pending_until < expires_at))
+    actions.push({ at: pending_until, type: 'drop' });
+  return actions.sort((a, b) => (a.at < b.at ? -1 : 1));
 }
 
 /** The notices before an end. Those that a short life has no room for become one, at half of it. */
@@ -70,7 +96,9 @@ function noticesOf(
 /** The first action that is not done yet, due or not. Instants have one width, so text order is time order. */
 export function nextAction(record: Scheduled, settings: ScheduleSettings): Action | undefined {
   const { swept_until } = record;
-  return actionsOf(record, settings).find(({ at }) => swept_until === null || at > swept_until);
+  return actionsOf(record, settings).find(
+    ({ type, at }) => type === 'drop' || type === 'rotation' || swept_until === null || at > swept_until,
+  );
 }
 
 /**
@@ -104,12 +132,15 @@ export function reschedule(
   return { swept_until, ...dueOf({ ...after, swept_until }, settings, now) };
 }
 
+/** What a sweep does with a key: ends a successor that was not used in time, or writes to it. */
+export type DueStep = { drop: true; event?: undefined } | DueWrite;
+
 /** What a sweep writes to a key, and the event that goes with it. */
-export interface DueStep {
-  changes: Due & Partial<Pick<Scheduled, 'swept_until'>>;
+interface DueWrite {
+  changes: Due & Partial<Pick<Scheduled, 'swept_until' | 'rotation_told'>>;
   /** Absent when the key is only put where it belongs in the index. */
   event?: {
-    type: 'api_key.expiring' | 'api_key.expired';
+    type: 'api_key.expiring' | 'api_key.expired' | 'api_key.rotation_due';
     reason: string | null;
     data: Record<string, unknown>;
   };
@@ -135,6 +166,20 @@ export function decideDue(
       ? undefined
       : { changes: due };
   }
+  if (next.type === 'drop') return { drop: true };
+  if (next.type === 'rotation') {
+    // After a time without sweeps one reminder is enough, the most urgent.
+    const step = remindersOf(record).findLast(({ at }) => Date.parse(at) <= now)?.step ?? next.step;
+    const rotation_told = step + 1;
+    return {
+      changes: { rotation_told, ...dueOf({ ...record, rotation_told }, settings, now) },
+      event: {
+        type: 'api_key.rotation_due',
+        reason: null,
+        data: { urgency: URGENCIES[step], reminder: step },
+      },
+    };
+  }
   const swept_until = next.at;
   return {
     changes: { swept_until, ...dueOf({ ...record, swept_until }, settings, now) },
@@ -142,7 +187,11 @@ export function decideDue(
   };
 }
 
-function eventOf(action: Action, record: ApiKeyRecord, now: number): NonNullable<DueStep['event']> {
+function eventOf(
+  action: Exclude<Action, { type: 'drop' | 'rotation' }>,
+  record: ApiKeyRecord,
+  now: number,
+): NonNullable<DueWrite['event']> {
   if (action.type === 'expire') {
     return {
       type: 'api_key.expired',

@@ -10,7 +10,13 @@ const SEGMENTS = 8;
 const LONGEST_COUNT = 15_000;
 
 /** Just what counting needs. */
-const Counted = ListedKey.pick({ scopes: true, expires_at: true, rotated_at: true, revoked_at: true });
+const Counted = ListedKey.pick({
+  scopes: true,
+  expires_at: true,
+  rotated_at: true,
+  revoked_at: true,
+  pending_until: true,
+});
 /** All that a role that counts may read of a key. */
 export const HOLDER_FIELDS = Object.keys(Counted.shape);
 

@@ -3,6 +3,7 @@ import { logFailure } from './error-log.ts';
 import { systemOrigin } from './event.ts';
 import { doWhatIsDue, getKey } from './key-table.ts';
 import { NotFound, Unavailable } from './problem.ts';
+import { decideDrop } from './rotation.ts';
 import { decideDue, keyShards, type ScheduleSettings } from './schedule.ts';
 import { environmentTable, type KeyTable } from './table-client.ts';
 
@@ -33,7 +34,7 @@ export interface SweepResult {
  */
 export async function sweepKeys(
   run: { hasTime: () => boolean; now?: () => number; request_id?: string },
-  settings: ScheduleSettings,
+  settings: ScheduleSettings & { retention_days: number },
   table: KeyTable = environmentTable(),
 ): Promise<SweepResult> {
   const { hasTime, now = Date.now, request_id } = run;
@@ -52,6 +53,7 @@ export async function sweepKeys(
       const events = await doWhatIsDue(
         record,
         (seen) => decideDue(seen, settings, origin.now),
+        (successor, parent) => decideDrop(successor, parent, origin.now, settings),
         origin,
         table,
       );

@@ -2,11 +2,12 @@
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
-const USAGE = `npm start -- [--port N] [--state-dir DIR] [--fresh] [--with DIR]... [--assembly DIR]
+const USAGE = `npm start -- [--port N] [--state-dir DIR] [--fresh] [--canary] [--with DIR]... [--assembly DIR]
 
   --port N         port of the management API; the others follow it (3000; 0: any free ones)
   --state-dir DIR  where data, logs and stack.json are (.local)
   --fresh          forget the data of earlier starts
+  --canary         with the canary and its two APIs (GET /status)
   --with DIR       run the stacks of this cloud assembly too, like those of an API of yours (its cdk.out)
   --assembly DIR   run this cloud assembly instead of synthesizing the app`;
 
@@ -25,6 +26,7 @@ interface Options {
   port: number;
   stateDir: string;
   fresh: boolean;
+  canary: boolean;
   assembly: string | undefined;
   withAssemblies: string[];
 }
@@ -36,6 +38,7 @@ function readOptions(): Options {
         port: { type: 'string', default: '3000' },
         'state-dir': { type: 'string', default: '.local' },
         fresh: { type: 'boolean', default: false },
+        canary: { type: 'boolean', default: false },
         assembly: { type: 'string' },
         with: { type: 'string', multiple: true, default: [] },
         help: { type: 'boolean', default: false },
@@ -49,20 +52,16 @@ function readOptions(): Options {
     // The APIs and the control port follow; ten are more than the product and its examples need.
     if (!/^\d+$/.test(values.port) || port > 65_525)
       throw new Error(`--port should be 0 to 65525, is ${values.port}`);
-    return {
-      port,
-      stateDir: resolve(values['state-dir']),
-      fresh: values.fresh,
-      assembly: values.assembly,
-      withAssemblies: values.with,
-    };
+    const { fresh, canary, assembly } = values;
+    const stateDir = resolve(values['state-dir']);
+    return { port, stateDir, fresh, canary, assembly, withAssemblies: values.with };
   } catch (error) {
     return fail(`${(error as Error).message}\n\n${USAGE}`);
   }
 }
 
 const started = performance.now();
-const { port, stateDir, fresh, assembly, withAssemblies } = readOptions();
+const { port, stateDir, fresh, canary, assembly, withAssemblies } = readOptions();
 
 // Before it is up there is nothing to stop in order: children and the lock go with the process.
 let stop = async (): Promise<void> => undefined;
@@ -84,7 +83,7 @@ const { synthesize } = await import('./synth.ts');
 const log = (line: string): void => console.log(`  ${line}`);
 const ownAssembly = async (): Promise<string> => {
   const directory = join(stateDir, 'assembly');
-  await synthesize(directory);
+  await synthesize(directory, canary ? { 'rekey:canary': true } : {});
   return directory;
 };
 

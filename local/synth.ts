@@ -10,8 +10,15 @@ export const REPOSITORY = fileURLToPath(new URL('..', import.meta.url));
 /** What the assembly is made of, besides installed packages (the lock file stands for them). */
 const SOURCES = ['infra', 'functions', 'lib', 'examples', 'cdk.json', 'package-lock.json', 'tsconfig.json'];
 
-/** The properties of the product's stack that are for this machine: receivers of webhooks run on it as well. */
-const PROPERTIES = { 'rekey:mode': 'development', 'rekey:allowLoopbackHttpWebhooks': true };
+/**
+ * The properties of the product's stack that are for this machine: receivers of webhooks run on it as well, and nobody
+ * wants a canary in their events who has not asked for it.
+ */
+const PROPERTIES = {
+  'rekey:mode': 'development',
+  'rekey:allowLoopbackHttpWebhooks': true,
+  'rekey:canary': false,
+};
 
 /** The file in an assembly that says what it was made of. */
 const MADE_OF = 'made-of.txt';
@@ -39,12 +46,16 @@ function fingerprint(): string {
  * Runs the app as `cdk synth` does, with the context of cdk.json and PROPERTIES, but without the CLI: that takes
  * seconds longer.
  *
+ * @param properties instead of PROPERTIES, by their whole names
  * @returns whether it ran
  * @throws SynthFailed with what the app printed
  */
-export async function synthesize(directory: string): Promise<boolean> {
+export async function synthesize(
+  directory: string,
+  properties: Record<string, unknown> = {},
+): Promise<boolean> {
   const outdir = resolve(directory);
-  const made = fingerprint();
+  const made = `${fingerprint()} ${JSON.stringify(properties)}`;
   const marker = join(outdir, MADE_OF);
   if (existsSync(marker) && readFileSync(marker, 'utf8') === made) return false;
 
@@ -59,7 +70,7 @@ export async function synthesize(directory: string): Promise<boolean> {
     env: {
       ...process.env,
       CDK_OUTDIR: outdir,
-      CDK_CONTEXT_JSON: JSON.stringify({ ...context, ...PROPERTIES }),
+      CDK_CONTEXT_JSON: JSON.stringify({ ...context, ...PROPERTIES, ...properties }),
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -1,12 +1,13 @@
 /** `npm run tour`: the README's tour, played with real requests on a laptop stack. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual, parseArgs } from 'node:util';
+import { createRekeyClient, type StoredKey } from 'rekey/client';
 import type { StackFile } from './stack.ts';
 import { readState } from './state-file.ts';
 
@@ -15,7 +16,7 @@ const USAGE = `npm run tour [-- --stack FILE]
   --stack FILE   the stack.json of the laptop stack to play on (.local/stack.json, if that stack runs; else the tour
                  starts a stack of its own, and stops it at the end)
 
-The tour moves the clock of that stack by 25 hours.`;
+The tour moves the clock of that stack by 31 days.`;
 
 type Json = Record<string, unknown>;
 
@@ -141,7 +142,53 @@ function startReceiver(secret: string, port: number, stateDir: string): Receiver
   };
 }
 
-async function play({ apis, admin_key, control }: StackFile, stateDir: string): Promise<void> {
+/** The name of a function, by the beginning of its place in the templates. */
+function nameOf(functions: StackFile['functions'], place: string): string {
+  const found = Object.entries(functions).find(([id]) => id.startsWith(place));
+  if (!found) throw new TourFailed(`There is no ${place} in this stack.`);
+  return found[1];
+}
+
+/** The id of the key that is in AWSCURRENT of a secret. */
+function keyInSecret(stateDir: string, name: string): string {
+  const secrets = JSON.parse(readFileSync(join(stateDir, 'secrets.json'), 'utf8')) as Record<
+    string,
+    { name: string; versions: Record<string, { value?: string; stages: string[] }> }
+  >;
+  const secret = Object.values(secrets).find((each) => each.name.includes(name));
+  const current = Object.values(secret?.versions ?? {}).find(({ stages }) => stages.includes('AWSCURRENT'));
+  return String((JSON.parse(current?.value ?? '{}') as Json)['key_id']);
+}
+
+/** Sends requests with a `rekey/client` that replaces its key half-way. @returns the status of each */
+async function rotateUnderTraffic(key: string, apis: StackFile['apis']): Promise<number[]> {
+  let stored: StoredKey = { key };
+  const client = createRekeyClient({
+    managementUrl: String(apis['management']),
+    apis: [String(apis['orders'])],
+    store: {
+      read: async () => stored,
+      write: async (next, seen) => {
+        if (stored.key !== seen.key) return false;
+        stored = next;
+        return true;
+      },
+      exclusively: (work) => work(),
+    },
+  });
+  const statuses: number[] = [];
+  let going = true;
+  const traffic = Array.from({ length: 2 }, async () => {
+    while (going) statuses.push((await client.fetch(`${apis['orders']}/orders`)).status);
+  });
+  await client.rotate();
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  going = false;
+  await Promise.all(traffic);
+  return statuses;
+}
+
+async function play({ apis, admin_key, control, functions }: StackFile, stateDir: string): Promise<void> {
   const keys = `${apis['management']}/api-keys`;
   const orders = `${apis['orders']}/orders`;
   const admin = { name: 'the administrator', key: admin_key };
@@ -295,9 +342,101 @@ async function play({ apis, admin_key, control }: StackFile, stateDir: string): 
     print(`    ${JSON.stringify({ type, occurred_at, actor, reason })}`);
   print();
 
+  step('A worker of another team has its key in Secrets Manager, made when its stack was deployed.');
+  const worker = `${control}/2015-03-31/functions/${nameOf(functions, 'OrdersWorker/CountOrders')}/invocations`;
+  await call({ method: 'POST', url: worker, body: {}, expect: { status: 200 } });
+  const before = keyInSecret(stateDir, 'OrdersKey');
+  print(`  AWSCURRENT of its secret is ${before}`);
+  print();
+
+  step('30 days pass: Secrets Manager rotates the key, and the worker goes on meanwhile.');
+  await call({
+    method: 'POST',
+    url: `${control}/clock`,
+    body: { advance_seconds: 30 * 86_400 },
+    expect: { status: 200 },
+  });
+  const counts: number[] = [];
+  for (const end = Date.now() + 60_000; ; ) {
+    const answer = await fetch(worker, { method: 'POST', body: '{}' });
+    const { orders } = (await answer.json()) as { orders?: number };
+    if (orders === undefined) throw new TourFailed('The worker could not read the orders.');
+    counts.push(orders);
+    if (keyInSecret(stateDir, 'OrdersKey') !== before && counts.length >= 10) break;
+    if (Date.now() > end)
+      throw new TourFailed('The secret was not rotated. logs/secrets-manager.log may say why.');
+  }
+  print(`  AWSCURRENT of its secret is ${keyInSecret(stateDir, 'OrdersKey')}`);
+  print(`  the worker has read the orders ${counts.length} times meanwhile, and no time in vain`);
+  print();
+
+  step('A client of its own rotates itself, while its requests go on.');
+  const made = await call({
+    method: 'POST',
+    url: keys,
+    as: admin,
+    body: { name: 'Rotates itself', owner_id: 'tour', scopes: ['orders:read'] },
+    expect: { status: 201 },
+    of: 'api_key',
+    show: ['id', 'status'],
+  });
+  const answered = await rotateUnderTraffic(String(made['key']), apis);
+  print(`  ${answered.length} requests to ${orders} while it rotated: ${[...new Set(answered)].join(', ')}`);
+  print();
+  if (answered.some((status) => status !== 200)) throw new TourFailed('A request failed meanwhile.');
+  await call({
+    method: 'GET',
+    url: `${keys}/${String((made['api_key'] as Json)['id'])}`,
+    as: admin,
+    expect: { status: 200 },
+    of: 'api_key',
+    show: ['id', 'status', 'successor_key_id'],
+  });
+
+  step('Somebody finds a key on a forum. Whoever holds it may kill it, without a key of their own.');
+  const lost = await call({
+    method: 'POST',
+    url: keys,
+    as: admin,
+    body: { name: 'On a forum', owner_id: 'tour', scopes: ['orders:read'] },
+    expect: { status: 201 },
+    of: 'api_key',
+    show: ['id', 'status'],
+  });
+  const found = { name: 'whoever reads the forum', key: String(lost['key']) };
+  await call({ method: 'GET', url: orders, as: found, expect: { status: 200 }, show: [] });
+  await call({
+    method: 'POST',
+    url: `${apis['management']}/leaks`,
+    body: { keys: [found.key] },
+    expect: { status: 202 },
+  });
+
+  step('The answer tells nothing of the key. A moment later it is dead, and its owner is told.');
+  const toldOf = `${keys}/${String((lost['api_key'] as Json)['id'])}/events`;
+  const leaked = await until(async () => {
+    const answer = await fetch(toldOf, { headers: { 'x-api-key': admin_key } });
+    const { data = [] } = (await answer.json()) as { data?: Json[] };
+    return data.find(({ type }) => type === 'api_key.leaked');
+  }, 'The leak was not told. logs of ActOnLeaks may say why.');
+  await call({ method: 'GET', url: orders, as: found, expect: { status: 401 }, show: PROBLEM });
+  const { type, actor, source_ip, data: told } = leaked as Json & { data: Json };
+  print(`    ${JSON.stringify({ type, actor, source_ip, action: told['action'] })}`);
+  print();
+
   // Nobody listens there any more.
   await fetch(`${webhooks}/${endpointId}`, { method: 'DELETE', headers: { 'x-api-key': admin_key } });
   print('That was the tour: every answer was as expected.');
+}
+
+/** What comes of asking again and again, for half a minute. @throws TourFailed with the sentence */
+async function until<T>(ask: () => Promise<T | undefined>, sentence: string): Promise<T> {
+  for (let tries = 0; tries < 300; tries += 1) {
+    const found = await ask();
+    if (found !== undefined) return found;
+    await new Promise((next) => setTimeout(next, 100));
+  }
+  throw new TourFailed(sentence);
 }
 
 /** The stack of a stack.json, if it runs: its control port answers with its process id. */
@@ -345,7 +484,7 @@ async function tour(given: string | undefined): Promise<void> {
   const file = resolve(given ?? '.local/stack.json');
   const stack = await running(file);
   if (stack) {
-    print(`On the stack of ${file}. Its clock moves by 25 hours on the way.\n`);
+    print(`On the stack of ${file}. Its clock moves by 31 days on the way.\n`);
     await play(stack, dirname(file));
     print('To set the clock back, start the stack with --fresh: that forgets its data, too.');
   } else if (given !== undefined) {

@@ -34,6 +34,7 @@ const KeyRecord = z.object({
   rotated_at: Instant,
   revoked_at: Instant,
   first_used_at: Instant,
+  pending_until: Instant.default(null),
   digest: z.string(),
   honey: z.boolean().default(false),
 });

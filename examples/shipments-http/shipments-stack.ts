@@ -30,6 +30,8 @@ export class ShipmentsStack extends Stack {
     const api = new ProtectedHttpApi(this, 'Api', {
       rekey: lookUpRekey(this, rekeyStackName),
       description: 'Shipments',
+      // No route needs it, so that it has to be said: a handler asks for it.
+      scopes: { 'shipments:write': 'Send parcels' },
       ...logs,
     });
     const shipments = lambda('Shipments', 'shipments.ts', 'Lists and shows shipments');

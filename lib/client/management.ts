@@ -1,11 +1,13 @@
 /** What the client needs to know of its key; the management API says more. */
 export interface KeyState {
   id: string;
-  status: 'active' | 'rotated' | 'expired' | 'revoked';
+  status: 'active' | 'pending' | 'rotated' | 'expired' | 'revoked';
   scopes: string[];
   created_at: string;
   /** null: never. */
   expires_at: string | null;
+  /** When it is to be rotated; null: its life says. Absent in stacks of earlier versions. */
+  rotation_due_at?: string | null;
   successor_key_id: string | null;
 }
 
@@ -13,6 +15,10 @@ export interface KeyState {
 export interface RotateSelf {
   /** Hours that the old key works on. */
   grace_period_hours: number;
+  /** When they begin: at once, unless the stack says otherwise, or when the successor is used for the first time. */
+  grace_starts?: 'now' | 'first_use';
+  /** Whether a successor that nobody has used makes room for another. */
+  replace_pending?: boolean;
 }
 
 /** The management API refused. `type` is the problem's: `urn:rekey:problem:already_rotated`. */

@@ -1,8 +1,24 @@
 import { z } from 'zod';
 import { ApiKey } from '../api-key.schema.ts';
 import { Event } from '../event.schema.ts';
+import { StageCache } from '../stage.schema.ts';
 
 export const OneKey = z.object({ api_key: ApiKey }).meta({ id: 'OneKey' });
+
+export const Caches = z.array(StageCache).nullable().meta({
+  description:
+    'Each stage of each API: whether what API Gateway keeps of answers is `flushed`, still `pending` (the queue goes on), or whether it keeps `none`. null: it could not be asked which stages there are; the queue flushes them.',
+});
+
+/** After a key was ended. */
+export const EndedKey = OneKey.extend({ caches: Caches }).meta({ id: 'EndedKey' });
+
+/** After a key was changed. */
+export const ChangedKey = OneKey.extend({
+  caches: Caches.optional().meta({
+    description: 'As with a revocation, where the key may do less than before, or less long.',
+  }),
+}).meta({ id: 'ChangedKey' });
 
 /** Pages end with `next_cursor: null`. */
 const NextCursor = z

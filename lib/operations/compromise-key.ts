@@ -6,6 +6,7 @@ import { type Line, lineOf } from '../compromise.ts';
 import { beginCompromise, endCompromise } from '../compromise-table.ts';
 import { keyPrefix, lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
 import type { Origin } from '../event.ts';
+import { flushAtOnce } from '../flush.ts';
 import { oncePer } from '../idempotency.ts';
 import { Reason } from '../key-fields.schema.ts';
 import * as keyTable from '../key-table.ts';
@@ -14,7 +15,7 @@ import { eachOfLine, type LineResult, revokeLine } from '../line.ts';
 import { newKey } from '../new-key.ts';
 import { InsufficientScope } from '../problem.ts';
 import { missingScopes } from '../scope.ts';
-import { Plaintext } from './answers.schema.ts';
+import { Caches, Plaintext } from './answers.schema.ts';
 import { defineOperation, type OperationRequest } from './definition.ts';
 import { exampleKey, exampleSecret } from './example-key.ts';
 import { claimOf, makeAgain } from './repeated.ts';
@@ -52,6 +53,7 @@ const Compromise = z
       description:
         'Whether that was all. false: the line is so large that the rest is revoked after this answer, within minutes, whatever happens.',
     }),
+    caches: Caches.optional().meta({ description: 'As with a revocation; absent with dry_run.' }),
     key: Plaintext.nullable().meta({ description: 'With `replace`: the text of the fresh key.' }),
     api_key: ApiKey.nullable().meta({ description: 'With `replace`: the fresh key.' }),
   })
@@ -93,6 +95,7 @@ export const compromiseKey = defineOperation({
       stopped: [exampleCompromised],
       stopped_count: 1,
       finished: true,
+      caches: [{ api_id: 'a1b2c3d4e5', stage: 'v1', cache: 'flushed' }],
       key: exampleSecret,
       api_key: { ...exampleKey, id: 'key_01Rk6Vd0qPzYw3kTn8LhCe', replaces_key_id: exampleKey.id },
     },
@@ -124,6 +127,7 @@ export const compromiseKey = defineOperation({
     const fresh = body.replace ? await replacement(request, compromised) : undefined;
     return {
       ...answer(result, compromised),
+      caches: await flushAtOnce(),
       key: fresh?.key.reveal() ?? null,
       api_key: fresh ? shown(fresh.record) : null,
     };

@@ -4,14 +4,22 @@ import { publicKey } from '../api-key.ts';
 import { knownFor } from '../api-table.ts';
 import { demandEnvironment, demandGrantable, demandOwner } from '../caller.ts';
 import { demandKnown } from '../catalog.ts';
-import { keyPrefix, lifetimeSettings, retentionDays, scheduleSettings } from '../environment.ts';
+import {
+  defaultRotation,
+  keyPrefix,
+  lifetimeSettings,
+  retentionDays,
+  scheduleSettings,
+} from '../environment.ts';
 import { oncePer } from '../idempotency.ts';
 import {
   ExpiresInDays,
+  GraceStart,
   Metadata,
   Name,
   NotifyDaysBefore,
   OwnerId,
+  Rotation,
   Scopes,
   SentInstant,
 } from '../key-fields.schema.ts';
@@ -46,6 +54,14 @@ const CreateKey = z
           'Days before its end at which `api_key.expiring` is sent, at most 5. null: those of the stack. Successors have the same.',
         example: [30, 14, 3],
       }),
+    grace_starts: GraceStart.nullable().default(null).meta({
+      description:
+        'When the grace of this key begins if it is rotated and the request does not say. null: as the stack says. Successors have the same.',
+    }),
+    rotation: Rotation.nullable().optional().meta({
+      description:
+        'How often the key is to be rotated. By default as the stack says for new keys; null: whenever somebody wants. Successors have the same.',
+    }),
     on_reuse: OnReuse.default('tell').meta({
       description:
         'What happens when the key is used although it was superseded and its grace has ended: `tell` sends `api_key.reuse_detected`, `revoke_family` also revokes every key of its line. Successors have the same.',
@@ -99,7 +115,8 @@ export const createKey = defineOperation({
 
     const { key, record } = await oncePer(claimOf('create-key', request), {
       first: async (claim) => {
-        const { name, owner_id, owner_access, scopes, metadata, notify_days_before, on_reuse, honey } = body;
+        const { name, owner_id, owner_access, scopes, metadata, notify_days_before } = body;
+        const { grace_starts, on_reuse, honey, rotation = defaultRotation() } = body;
         demandKnown(scopes, await knownFor(scopes));
         const expires_at = decideExpiry(body, now, lifetimeSettings());
         const made = newKey(
@@ -110,6 +127,8 @@ export const createKey = defineOperation({
             scopes,
             metadata,
             notify_days_before,
+            grace_starts,
+            rotation,
             on_reuse,
             honey,
             environment,

@@ -5,6 +5,7 @@ import type { ProblemCode } from '../problem.ts';
 
 /** What an operation is given: everything in it has been checked against the operation's schemas. */
 export interface OperationRequest<Query, Body> {
+  /** Of a public operation one that may do nothing. */
   caller: Caller;
   /** The `{id}` of the path; empty where the path has none. */
   id: string;
@@ -22,9 +23,18 @@ export interface OperationRequest<Query, Body> {
 
 /**
  * Who may call an operation: whoever holds its scope; or, said on purpose, any valid key, which it then lets do
- * something to that key alone. Written in the operation only: the authorizer's route table and the boundary read it.
+ * something to that key alone; or everybody, without a key. Written in the operation only: the authorizer's route table and the boundary read it.
  */
-type Access = { scope: string; authenticated?: never } | { authenticated: true; scope?: never };
+type Access =
+  | { scope: string; authenticated?: never; public?: never; throttle?: never }
+  | { authenticated: true; scope?: never; public?: never; throttle?: never }
+  | {
+      public: true;
+      /** Of all callers together: nobody else limits them. */
+      throttle: { requestsPerSecond: number; burst: number };
+      scope?: never;
+      authenticated?: never;
+    };
 
 interface Definition<Query extends z.ZodType, Body extends z.ZodType, Answer extends z.ZodType> {
   /** Also the name of its file in functions/ and of its Lambda. */
@@ -45,6 +55,12 @@ interface Definition<Query extends z.ZodType, Body extends z.ZodType, Answer ext
   bodyOptional?: true;
   /** Whether the body is where the text of a key belongs. Everywhere else it is refused. */
   takesKey?: true;
+  /**
+   * Asked before the body is read as JSON, with its text as it was sent. For callers that sign what they send.
+   *
+   * @throws what is answered to a caller that is not the one it says
+   */
+  admit?(request: { text: string; headers: Readonly<Record<string, string | undefined>> }): Promise<void>;
   /** Whether it takes an Idempotency-Key. */
   idempotent?: true;
   /** With 204 nothing is sent, and the schema is of null. */

@@ -32,6 +32,7 @@ const FIRST_USED = '2026-11-24T09:02:11.480Z';
 const REVOKED = '2026-12-01T16:20:05.120Z';
 const REPLAYED = '2026-12-02T09:30:00.000Z';
 const NOTICED = '2027-02-08T09:00:00.000Z';
+const DUE = '2027-01-20T11:00:00.000Z';
 const ENDED = '2026-12-26T09:00:00.000Z';
 
 const USED_LATE = '2026-12-26T09:12:40.300Z';
@@ -117,6 +118,12 @@ export const exampleEvents: Record<EventType, Event> = {
     { ...exampleKey, revoked_at: REVOKED, revoked_reason: 'Found in a public log' },
     origin(REVOKED),
     { id: idAt(REVOKED), before: exampleKey, reason: 'Found in a public log' },
+  ),
+  'api_key.rotation_due': keyEvent(
+    'api_key.rotation_due',
+    { ...exampleKey, rotation: { every_days: 60 }, rotation_due_at: DUE },
+    bySystem('sweep-keys', DUE),
+    { id: idAt(DUE), data: { urgency: 'notice', reminder: 0 } },
   ),
   'api_key.expiring': keyEvent('api_key.expiring', exampleKey, bySystem('sweep-keys', NOTICED), {
     id: idAt(NOTICED),

@@ -8,6 +8,7 @@ import { deleteWebhookEndpoint } from './delete-webhook-endpoint.ts';
 import { getApi } from './get-api.ts';
 import { getKey } from './get-key.ts';
 import { getSelf } from './get-self.ts';
+import { getStatus } from './get-status.ts';
 import { getWebhookEndpoint } from './get-webhook-endpoint.ts';
 import { listApis } from './list-apis.ts';
 import { listEventTypes } from './list-event-types.ts';
@@ -22,6 +23,8 @@ import { putApi } from './put-api.ts';
 import { redeliverMissedWebhooks } from './redeliver-missed-webhooks.ts';
 import { redeliverWebhook } from './redeliver-webhook.ts';
 import { replayEvents } from './replay-events.ts';
+import { reportGithubLeaks } from './report-github-leaks.ts';
+import { reportLeaks } from './report-leaks.ts';
 import { revokeKey } from './revoke-key.ts';
 import { revokeSelf } from './revoke-self.ts';
 import { rotateKey } from './rotate-key.ts';
@@ -42,9 +45,12 @@ export const operations: readonly Operation[] = [
   cancelRotation,
   revokeKey,
   compromiseKey,
+  reportLeaks,
+  reportGithubLeaks,
   listLineage,
   verifyKey,
   getSelf,
+  getStatus,
   rotateSelf,
   revokeSelf,
   listKeyEvents,

@@ -3,7 +3,7 @@ import { decideAccess } from '../access.ts';
 import { ApiKey, RequiredScope } from '../api-key.schema.ts';
 import { publicKey } from '../api-key.ts';
 import { maySee } from '../caller.ts';
-import { keyPrefix, misuseSettings } from '../environment.ts';
+import { keyPrefix, misuseSettings, retentionDays } from '../environment.ts';
 import { digestOf, parseKey } from '../key-format.ts';
 import * as keyTable from '../key-table.ts';
 import { misuseData, misuseOf } from '../misuse.ts';
@@ -74,18 +74,28 @@ export const verifyKey = defineOperation({
     let verdict = await decide();
     // Awaited: a key that has been accepted anywhere must never have its secret replaced by a retry.
     if (verdict.code === 'valid' && verdict.record?.first_used_at === null) {
-      const use = await keyTable.markFirstUse(verdict.record, digest, origin);
+      const use = await keyTable.markFirstUse(verdict.record, digest, origin, {
+        retention_days: retentionDays(),
+      });
       if (use === 'refused') {
         verdict = await decide();
         if (verdict.code === 'valid') throw new Unavailable();
-      } else if (use === 'marked') verdict.record.first_used_at = new Date(now).toISOString();
+      } else if (use === 'marked')
+        Object.assign(verdict.record, { first_used_at: new Date(now).toISOString(), pending_until: null });
     }
 
     const { record, missing_scopes } = verdict;
+    // Not awaited. The address of this request is the asking service's, not that of the one who used the key.
+    if (record && verdict.code === 'valid')
+      void keyTable.noteLastUse(record, { now, ip: null, route: `${verifyKey.method} ${verifyKey.path}` });
     const misuse = record && misuseOf(record, verdict.code, now, misuseSettings());
     if (record && misuse) {
       const where = { route: `${verifyKey.method} ${verifyKey.path}`, api_id: null };
-      await keyTable.tellMisuse(record, { misuse, data: misuseData(misuse, record, where) }, origin);
+      await keyTable.tell(
+        record,
+        { type: misuse, noted: 'told_at', data: misuseData(misuse, record, where) },
+        origin,
+      );
     }
     // A trap looks like nothing.
     const code = verdict.code === 'honey' ? 'not_found' : verdict.code;

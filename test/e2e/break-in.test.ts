@@ -281,7 +281,7 @@ describe('a repeated Idempotency-Key', () => {
       'idempotency_key_reused',
     );
     // Another caller finds nothing of it: neither the key, nor that there is one.
-    expect(typeOf(await rotate(other, one.id, {}, { 'idempotency-key': name }))).toBe('already_rotated');
+    expect(typeOf(await rotate(other, one.id, {}, { 'idempotency-key': name }))).toBe('pending_successor');
     expect((await create(other, name)).body.api_key.id).not.toBe(created);
   });
 

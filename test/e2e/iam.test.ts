@@ -56,9 +56,17 @@ describe('a role that lost a statement', () => {
     expect([status, body.type]).toEqual([500, 'urn:rekey:problem:internal_error']);
     expect(text).not.toMatch(/dynamodb|sqs|secretsmanager|arn:/i);
   };
+  /** What sets a scene up may have to be asked twice, on a machine that is busy. */
+  const made = async (path: string, body: object): Promise<Answer> => {
+    for (let tries = 1; ; tries++) {
+      const answer = await ask('POST', path, body);
+      if (answer.status === 201) return answer;
+      if (answer.status < 500 || tries === 10) throw new Error(answer.text);
+      await new Promise((later) => setTimeout(later, 500 * tries));
+    }
+  };
   const newKey = async () => {
-    const created = await ask('POST', '/api-keys', { name: 'n', owner_id: 'team', scopes: ['orders:read'] });
-    expect(created.status).toBe(201);
+    const created = await made('/api-keys', { name: 'n', owner_id: 'team', scopes: ['orders:read'] });
     return { id: created.body.api_key.id as string, key: created.body.key as string };
   };
 
@@ -81,13 +89,14 @@ describe('a role that lost a statement', () => {
 
   it('can no longer give a webhook another secret, test it, or list it; the others go on', async () => {
     const hook = { url: 'http://127.0.0.1:9/hook', events: ['api_key.*'], owner_id: 'team' };
-    const { status, body } = await ask('POST', '/webhook-endpoints', hook);
-    expect(status).toBe(201);
+    const { body } = await made('/webhook-endpoints', hook);
     const path = `/webhook-endpoints/${body.webhook_endpoint.id}`;
-    expectFault(await ask('POST', `${path}/rotate-secret`, {}));
-    const tested = await ask('POST', `${path}/test`);
-    expect(tested.status).toBeGreaterThanOrEqual(500);
-    expect(tested.text).not.toMatch(/sqs|arn:/i);
+    // What has no answer from another service is 503, whatever the reason.
+    for (const call of ['rotate-secret', 'test']) {
+      const { status, text } = await ask('POST', `${path}/${call}`, call === 'test' ? undefined : {});
+      expect([call, status]).toEqual([call, 503]);
+      expect(text).not.toMatch(/sqs|secretsmanager|arn:/i);
+    }
     expectFault(await ask('GET', '/webhook-endpoints?owner_id=team'));
     const after = await ask('GET', path);
     expect(after.body.webhook_endpoint).toMatchObject({ secret_version: 1, status: 'enabled' });

@@ -69,7 +69,7 @@ describe('POST /api-keys/{id}/rotate', () => {
     const second = await rotate(old.id);
     expect(second.status).toBe(409);
     expect(second.body).toMatchObject({
-      type: 'urn:rekey:problem:already_rotated',
+      type: 'urn:rekey:problem:pending_successor',
       successor_key_id: first.body.api_key.id,
     });
     const revoked = await newKey();

@@ -60,6 +60,26 @@ describe('the plaintext of a key', () => {
     trail.push(...(await call('GET', '/events?owner_id=team')).body.data);
     await call('GET', '/event-types');
 
+    // Where a key belongs that has leaked, and a line that is ended with a fresh key in the answer.
+    const leaking = (await call('POST', '/api-keys', body)).body;
+    noted('leaks', await management('POST', '/leaks', { body: { keys: [leaking.key, next, `${next}x`] } }));
+    noted('leaks', await management('POST', '/leaks', { body: { keys: [leaking.key], more: next } }));
+    noted('leaks', await management('POST', '/leaks', { body: { [next]: 1 } }));
+    noted(
+      'github',
+      await management('POST', '/integrations/github/secret-scanning', {
+        body: [{ token: leaking.key, type: leaking.key, url: leaking.key }],
+        headers: { 'github-public-key-identifier': leaking.key, 'github-public-key-signature': leaking.key },
+      }),
+    );
+    const trap = (await call('POST', '/api-keys', { ...body, honey: true })).body;
+    noted('orders', await orders('GET', '/orders', { key: trap.key, headers: { 'user-agent': trap.key } }));
+    const lost = (await call('POST', '/api-keys', body)).body;
+    const ending = { scope: 'family', reason: 'lost', replace: true };
+    await call('POST', `/api-keys/${lost.api_key.id}/compromise`, { ...ending, dry_run: true });
+    await call('POST', `/api-keys/${lost.api_key.id}/compromise`, ending);
+    await call('POST', `/api-keys/${lost.api_key.id}/compromise`, { ...ending, reason: next });
+
     // What a key does to itself, a rotation that is taken back, and the end of a compromised line.
     const own = (await call('POST', '/api-keys', body)).body.key;
     await call('GET', '/api-keys/self', undefined, own);
@@ -88,6 +108,14 @@ describe('the plaintext of a key', () => {
     await call('POST', `/webhook-endpoints/${endpoint}/deliveries/${delivery.id}/redeliver`);
     await call('POST', `/webhook-endpoints/${endpoint}/deliveries/redeliver`);
     await call('DELETE', `/webhook-endpoints/${endpoint}`);
+
+    // APIs and their scopes.
+    const api = { routes: { 'GET /orders': ['orders:read'] } };
+    await call('PUT', '/apis/secrets1', api);
+    await call('GET', '/apis/secrets1');
+    await call('GET', '/apis');
+    await call('GET', '/scopes');
+    await call('DELETE', '/apis/secrets1');
 
     // A key where it does not belong: refused, and not repeated.
     await call('POST', '/api-keys', { ...body, colour: next });
@@ -154,7 +182,7 @@ describe('the plaintext of a key', () => {
   it('was looked for in what every operation does', () => {
     const done = answers
       .filter(({ answer }) => answer.status < 300)
-      .map(({ what }) => what.replace(/\?.*/, '').replace(/(?:key|whe|evt)_\w{22}/g, '{}'));
+      .map(({ what }) => what.replace(/\?.*/, '').replace(/(?:key|whe|evt)_\w{22}|secrets1/g, '{}'));
     const operation = ({ method, path }: { method: string; path: string }) =>
       `${method} ${path.replace(/\{\w+\}/g, '{}')}`;
     expect(operations.map(operation).filter((one) => !done.includes(one))).toEqual([]);

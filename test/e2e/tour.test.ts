@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { forget, type RunningStack, startRunningStack } from './running-stack.ts';
 
-/** On a stack of its own: the tour moves the clock by 25 hours. */
+/** On a stack of its own: the tour moves the clock by 31 days. */
 describe('npm run tour', () => {
   let stack: RunningStack;
   let printed = '';
@@ -31,7 +31,10 @@ describe('npm run tour', () => {
   it('ends well, and every answer has the status that it promises', () => {
     expect({ code, statuses: statuses(printed) }).toEqual({
       code: 0,
-      statuses: '201 201 201 200 403 201 200 200 200 401 200 200 201 200 401 200 200'.split(' '),
+      statuses:
+        '201 201 201 200 403 201 200 200 200 401 200 200 201 200 401 200 200 200 200 201 200 201 200 202 401'.split(
+          ' ',
+        ),
     });
   });
 
@@ -57,10 +60,32 @@ describe('npm run tour', () => {
   it('shows the trail of the first key, newest first', () => {
     const types = [...step(14).matchAll(/"type":"(api_key\.\w+)"/g)].map(([, type]) => type);
     expect(types.filter((type) => type !== 'api_key.expired')).toEqual([
+      // Step 10 used it an hour after its grace.
+      'api_key.reuse_detected',
       'api_key.rotated',
       'api_key.first_used',
       'api_key.created',
     ]);
+  });
+
+  it('shows a key that Secrets Manager rotates, and a worker that goes on', () => {
+    const [, before] = /AWSCURRENT of its secret is (key_\w{22})/.exec(step(15)) ?? [];
+    const [, after] = /AWSCURRENT of its secret is (key_\w{22})/.exec(step(16)) ?? [];
+    expect(before).toBeDefined();
+    expect(after).toBeDefined();
+    expect(after).not.toBe(before);
+    expect(step(16)).toMatch(/the worker has read the orders \d{2,} times meanwhile, and no time in vain/);
+  });
+
+  it('shows a client that rotates itself, without a request that fails', () => {
+    expect(step(17)).toMatch(/^ {2}\d+ requests to \S+ while it rotated: 200$/m);
+    expect(step(17)).toMatch(/"successor_key_id": "key_\w{22}"/);
+  });
+
+  it('shows a leak that is reported and dead', () => {
+    expect(step(18)).toMatch(/^ {2}202 /m);
+    expect(step(19)).toMatch(/^ {2}401 /m);
+    expect(step(19)).toMatch(/"type":"api_key.leaked","actor":"anonymous",.*"action":"revoked"/);
   });
 
   it('prints no secret: of each key its id, and not one character more', () => {
@@ -69,7 +94,7 @@ describe('npm run tour', () => {
   });
 
   it('says that it moves the clock, and how to set it back', () => {
-    expect(printed).toContain('Its clock moves by 25 hours');
+    expect(printed).toContain('Its clock moves by 31 days');
     expect(printed).toContain('--fresh');
   });
 });

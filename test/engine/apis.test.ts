@@ -19,6 +19,7 @@ import { registerRoutes } from '../../lib/route-table.ts';
 import { type RouteScopes, routesHash } from '../../lib/routes.ts';
 import { ADMIN, type ApiRequest, call } from '../lib/api-event.ts';
 import { type Engine, startEngine } from './engine.ts';
+import { unreliableNetwork } from './unreliable-network.ts';
 
 const before = { ...process.env };
 let engine: Engine;
@@ -32,6 +33,10 @@ const newApi = () => {
 beforeAll(async () => {
   engine = await startEngine();
   Object.assign(process.env, {
+    REKEY_ACCOUNT_ID: '000000000000',
+    REKEY_GRACE_STARTS: 'now',
+    REKEY_PENDING_DAYS: '7',
+    REKEY_MOST_VALID_KEYS: '2',
     AWS_REGION: 'us-east-1',
     AWS_ACCESS_KEY_ID: 'engine',
     AWS_SECRET_ACCESS_KEY: 'engine',
@@ -412,11 +417,11 @@ describe('the registration of routes by a stack', () => {
   const OWNER = 'stack:123456789012/Orders';
   const NOW = Date.parse('2026-11-24T12:00:00Z');
   const nameOf = (id: string, routes: RouteScopes) => `routes_${id}/${routesHash(routes)}`;
-  const ask = (change: Record<string, unknown>, now = NOW) =>
+  const ask = (change: Record<string, unknown>, now = NOW, table = engine.table) =>
     registerRoutes(
       { RequestType: 'Create', StackId: STACK, ...change } as unknown as CloudFormationCustomResourceEvent,
       systemOrigin('register-routes', now),
-      engine.table,
+      table,
     );
   const propertiesOf = (id: string, routes: RouteScopes, catalog?: object) => ({
     ResourceProperties: {
@@ -447,6 +452,34 @@ describe('the registration of routes by a stack', () => {
     await ask(propertiesOf(id, routes, catalog));
     expect(await trailOf(id)).toHaveLength(1);
   });
+
+  it.each(['lose request', 'lose answer'] as const)(
+    'broken off at any call (%s) is whole when CloudFormation asks again, and told once',
+    async (fate) => {
+      for (let nth = 1, isBroken = true; isBroken; nth++) {
+        let seen = 0;
+        // From the nth call on nothing gets through, as in a process that ends there.
+        const network = await unreliableNetwork(engine.endpoint, () => {
+          seen += 1;
+          if (seen < nth) return 'pass';
+          return seen === nth ? fate : 'lose request';
+        });
+        const { id, thing } = newApi();
+        const routes: RouteScopes = { 'GET /a': [`${thing}:read`] };
+        const first = ask(propertiesOf(id, routes), NOW, engine.open({ endpoint: network.endpoint }));
+        isBroken = await first.then(
+          () => false,
+          () => true,
+        );
+        await network.close();
+        expect(await ask(propertiesOf(id, routes))).toBe(nameOf(id, routes));
+        expect((await itemAt(`routes_${id}`, routesHash(routes)))?.['routes']).toBe(JSON.stringify(routes));
+        expect((await call(getApi, { id })).body.api).toMatchObject({ id, routes, version: 1 });
+        expect(await trailOf(id)).toMatchObject([{ type: 'api.registered' }]);
+        expect([nth, isBroken]).toEqual([nth, nth <= seen]);
+      }
+    },
+  );
 
   it('needs no more than routes, from stacks of earlier versions', async () => {
     const { id, thing } = newApi();

@@ -76,7 +76,7 @@ describe('cancelling a rotation', () => {
       const { key, successor, previous } = await storedPair();
       const [cancelled, used] = await Promise.all([
         outcomes([cancel(previous)]),
-        markFirstUse(successor, successor.digest, by(LATER), engine.table),
+        markFirstUse(successor, successor.digest, by(LATER), SETTINGS, engine.table),
       ]);
       const [old, next] = [await getKey(key.id, engine.table), await getKey(successor.id, engine.table)];
       if (used === 'marked') {

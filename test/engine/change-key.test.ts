@@ -24,6 +24,7 @@ import {
   outcomes,
   RETENTION_DAYS,
   rotating,
+  SETTINGS,
 } from './keys.ts';
 
 let engine: Engine;
@@ -203,7 +204,9 @@ describe('the first use', () => {
   it('is marked once in the life of a key', async () => {
     const key = await stored();
     const marks = await Promise.all(
-      Array.from({ length: 30 }, (_, index) => markFirstUse(key, key.digest, by(now + index), engine.table)),
+      Array.from({ length: 30 }, (_, index) =>
+        markFirstUse(key, key.digest, by(now + index), SETTINGS, engine.table),
+      ),
     );
     expect(marks.filter((mark) => mark === 'marked')).toHaveLength(1);
     expect(marks.filter((mark) => mark === 'already')).toHaveLength(29);
@@ -213,12 +216,12 @@ describe('the first use', () => {
 
   it('is refused with another secret, for a revoked key and for one that is gone', async () => {
     const key = await stored();
-    expect(await markFirstUse(key, newDigest(), by(), engine.table)).toBe('refused');
+    expect(await markFirstUse(key, newDigest(), by(), SETTINGS, engine.table)).toBe('refused');
     await revokeKey(key, revocation, by(), engine.table);
-    expect(await markFirstUse(key, key.digest, by(), engine.table)).toBe('refused');
+    expect(await markFirstUse(key, key.digest, by(), SETTINGS, engine.table)).toBe('refused');
     expect((await getKey(key.id, engine.table))?.first_used_at).toBeNull();
     const ghost = aKey();
-    expect(await markFirstUse(ghost, ghost.digest, by(), engine.table)).toBe('refused');
+    expect(await markFirstUse(ghost, ghost.digest, by(), SETTINGS, engine.table)).toBe('refused');
     expect(await getKey(ghost.id, engine.table)).toBeUndefined();
   });
 });
@@ -229,14 +232,14 @@ describe('replacing the secret', () => {
     const digest = newDigest();
     const replaced = await replaceSecret(key, { digest, hint: 'wxyz' }, by(), engine.table);
     expect(replaced).toEqual({ ...key, digest, hint: 'wxyz', version: now });
-    expect(await markFirstUse(key, key.digest, by(), engine.table)).toBe('refused');
-    expect(await markFirstUse(replaced, digest, by(), engine.table)).toBe('marked');
+    expect(await markFirstUse(key, key.digest, by(), SETTINGS, engine.table)).toBe('refused');
+    expect(await markFirstUse(replaced, digest, by(), SETTINGS, engine.table)).toBe('marked');
   });
 
   it('is refused for a used, a revoked and an expired key', async () => {
     const secret = { digest: newDigest(), hint: 'wxyz' };
     const used = await stored();
-    await markFirstUse(used, used.digest, by(), engine.table);
+    await markFirstUse(used, used.digest, by(), SETTINGS, engine.table);
     await expect(replaceSecret(used, secret, by(), engine.table)).rejects.toMatchObject({
       code: 'idempotency_key_used',
     });
@@ -258,7 +261,7 @@ describe('replacing the secret', () => {
     for (let round = 0; round < 30; round++) {
       const key = await stored();
       const digest = newDigest();
-      const mark = () => markFirstUse(key, key.digest, by(), engine.table);
+      const mark = () => markFirstUse(key, key.digest, by(), SETTINGS, engine.table);
       const replace = () =>
         replaceSecret(key, { digest, hint: 'wxyz' }, by(), engine.table).then(
           () => 'replaced',

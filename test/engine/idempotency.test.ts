@@ -4,7 +4,7 @@ import { cursorSecret } from '../../lib/cursor-secret.ts';
 import { type Claim, findIdempotency, oncePer, requestHash } from '../../lib/idempotency.ts';
 import { createKey, getKey, markFirstUse, replaceSecret, rotateKey } from '../../lib/key-table.ts';
 import { type Engine, startEngine } from './engine.ts';
-import { aKey, by, DAY, everything, NOW, newDigest, outcomes, rotating } from './keys.ts';
+import { aKey, by, DAY, everything, NOW, newDigest, outcomes, rotating, SETTINGS } from './keys.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -72,7 +72,7 @@ describe('an Idempotency-Key', () => {
     expect(again.id).toBe(first.id);
     expect(again.digest).not.toBe(first.digest);
     expect(await getKey(first.id, engine.table)).toEqual(again);
-    expect(await markFirstUse(first, first.digest, by(NOW), engine.table)).toBe('refused');
+    expect(await markFirstUse(first, first.digest, by(NOW), SETTINGS, engine.table)).toBe('refused');
   });
 
   it('makes one key of many simultaneous requests, and the last answer is the one that works', async () => {
@@ -102,14 +102,14 @@ describe('an Idempotency-Key', () => {
     await createKey(key, by(), undefined, engine.table);
     await rotateKey(key, rotating(), by(), undefined, engine.table);
     const claim = aClaim({ operation: 'rotate-key' });
-    await expect(rotate(claim, key.id)).rejects.toMatchObject({ code: 'already_rotated' });
+    await expect(rotate(claim, key.id)).rejects.toMatchObject({ code: 'pending_successor' });
     expect(await findIdempotency(claim, engine.table)).toBeUndefined();
   });
 
   it('is refused once the key has been used', async () => {
     const claim = aClaim();
     const first = await create(claim);
-    await markFirstUse(first, first.digest, by(NOW), engine.table);
+    await markFirstUse(first, first.digest, by(NOW), SETTINGS, engine.table);
     await expect(create(claim)).rejects.toMatchObject({
       code: 'idempotency_key_used',
       extensions: { api_key_id: first.id },

@@ -5,6 +5,7 @@ import { authorize } from '../../lib/authorizer.ts';
 import { createDynamoDbCall } from '../../lib/dynamodb-http.ts';
 import { mintKey, newKeyId } from '../../lib/key-format.ts';
 import { createKeyReader } from '../../lib/key-reader.ts';
+import { getKey, updateKey } from '../../lib/key-table.ts';
 import { createRouteReader } from '../../lib/route-reader.ts';
 import { routesHash } from '../../lib/routes.ts';
 import { API_ID, authorizerEvent } from '../lib/authorizer-event.ts';
@@ -68,7 +69,7 @@ const itemAt = async (id: string) =>
     )
   ).Item;
 
-const reader = () => createKeyReader({ table, call, eventRetentionDays: 400 });
+const reader = () => createKeyReader({ table, call, eventRetentionDays: 400, retentionDays: 90 });
 
 const ask = (text: string, method = 'GET') =>
   authorize(authorizerEvent({ method, headers: { 'x-api-key': [text] }, routesHash: HASH }), {
@@ -88,6 +89,7 @@ describe('the key reader on a real table', () => {
     expect(await reader().getKey(id)).toEqual({
       id,
       owner_id: record.owner_id,
+      pending_until: null,
       owner_access: record.owner_access,
       environment: record.environment,
       scopes: record.scopes,
@@ -95,6 +97,7 @@ describe('the key reader on a real table', () => {
       rotated_at: null,
       revoked_at: null,
       first_used_at: null,
+      last_used_at: null,
       digest: record.digest,
       honey: false,
       told_at: undefined,
@@ -139,6 +142,104 @@ describe('the key reader on a real table', () => {
     const id = newKeyId(Date.now());
     expect(await reader().markFirstUse(id, 'f'.repeat(64), by(Date.parse(AT)))).toBe(false);
     expect(await itemAt(id)).toBeUndefined();
+  });
+});
+
+describe('the last use on a real table', () => {
+  const at = (minutes: number) => Date.parse(AT) + minutes * 60_000;
+  const use = (minutes: number) => ({ now: at(minutes), ip: '192.0.2.1', route: 'abc GET /orders' });
+  const seen = async (id: string) => (await reader().getKey(id))!;
+
+  it('is noted, and changes nothing else', async () => {
+    const { id, record } = await storedKey();
+    await reader().noteLastUse(await seen(id), use(0));
+    expect(await itemAt(id)).toEqual({
+      ...{ pk: id, sk: 'api_key', ...record },
+      ...{ last_used_at: AT, last_used_ip: '192.0.2.1', last_used_route: 'abc GET /orders' },
+    });
+  });
+
+  it('is noted of a record of an earlier version, which has no such attributes', async () => {
+    const { id } = await storedKey();
+    await engine.table.client.send(
+      new UpdateCommand({
+        TableName: table,
+        Key: { pk: id, sk: 'api_key' },
+        UpdateExpression: 'REMOVE last_used_at, last_used_ip, last_used_route',
+      }),
+    );
+    expect((await seen(id)).last_used_at).toBeNull();
+    await reader().noteLastUse(await seen(id), use(0));
+    expect((await itemAt(id))?.['last_used_at']).toBe(AT);
+  });
+
+  it('is noted once an hour, of however many uses', async () => {
+    const { id } = await storedKey();
+    const before = await seen(id);
+    // Each in a process of its own, all from what they read before.
+    await Promise.all(Array.from({ length: 20 }, (_, n) => reader().noteLastUse(before, use(n))));
+    const first = (await itemAt(id))?.['last_used_at'] as string;
+    expect(Date.parse(first)).toBeLessThan(at(20));
+    await reader().noteLastUse(before, { ...use(0), now: Date.parse(first) + 3_599_999 });
+    expect((await itemAt(id))?.['last_used_at']).toBe(first);
+    await reader().noteLastUse(before, { ...use(0), now: Date.parse(first) + 3_600_000 });
+    expect((await itemAt(id))?.['last_used_at']).not.toBe(first);
+  });
+
+  it.each([
+    ['is gone', async () => ({ id: newKeyId(Date.now()), digest: 'f'.repeat(64), last_used_at: null })],
+    [
+      'was revoked meanwhile',
+      async () => {
+        const { id } = await storedKey();
+        const before = await seen(id);
+        await change(id, 'revoked_at', AT);
+        return before;
+      },
+    ],
+    [
+      'has another secret by now',
+      async () => {
+        const { id } = await storedKey();
+        const before = await seen(id);
+        await change(id, 'digest', 'f'.repeat(64));
+        return before;
+      },
+    ],
+  ])('is not noted of a key that %s', async (_, prepared) => {
+    const before = await prepared();
+    const item = await itemAt(before.id);
+    await reader().noteLastUse(before, use(0));
+    expect(await itemAt(before.id)).toEqual(item);
+  });
+
+  it('disturbs no write that was decided before it', async () => {
+    const { id } = await storedKey();
+    const record = (await getKey(id, engine.table))!;
+    await reader().noteLastUse(await seen(id), use(0));
+    await updateKey(record, () => ({ name: 'Renamed' }), by(), engine.table);
+    expect(await itemAt(id)).toMatchObject({ name: 'Renamed', last_used_at: AT });
+  });
+
+  it('fails silently', async () => {
+    const nowhere = createKeyReader({
+      table: 'no-such-table',
+      call: async () => {
+        throw new Error('down');
+      },
+      eventRetentionDays: 400,
+      retentionDays: 90,
+    });
+    const before = { id: 'key_x', digest: 'f'.repeat(64), last_used_at: null };
+    await expect(nowhere.noteLastUse(before, use(0))).resolves.toBeUndefined();
+  });
+
+  it('is noted by the authorizer without waiting for it', async () => {
+    const { id, text } = await storedKey();
+    await ask(text);
+    for (let tries = 0; tries < 100 && !(await itemAt(id))?.['last_used_at']; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(await itemAt(id)).toMatchObject({ last_used_route: `${API_ID} GET /orders` });
   });
 });
 

@@ -5,7 +5,12 @@ import { ttlOf } from '../../lib/api-key.ts';
 import type { Origin } from '../../lib/event.ts';
 import { mintKey, newKeyId } from '../../lib/key-format.ts';
 import { successorRecord } from '../../lib/new-key.ts';
-import { decideRotation, type RotationRequest } from '../../lib/rotation.ts';
+import {
+  decideRotation,
+  type Line,
+  type RotationRequest,
+  type RotationSettings,
+} from '../../lib/rotation.ts';
 import { dueOf } from '../../lib/schedule.ts';
 import type { KeyTable } from '../../lib/table-client.ts';
 
@@ -16,6 +21,9 @@ export const SETTINGS = {
   allow_never_expiring: true,
   retention_days: RETENTION_DAYS,
   notify_days_before: [14],
+  grace_starts: 'now' as const,
+  pending_days: 7,
+  most_valid_keys: 2,
 };
 export const NOW = Date.parse('2026-11-24T10:00:00.000Z');
 export const HOUR = 3_600_000;
@@ -53,12 +61,19 @@ export function aKey(facts: Partial<ApiKeyRecord> = {}): ApiKeyRecord {
     revoked_at: null,
     revoked_reason: null,
     first_used_at: null,
+    last_used_at: null,
+    last_used_ip: null,
+    last_used_route: null,
     parent_key_id: null,
     successor_key_id: null,
     root_key_id: id,
     generation: 0,
     metadata: { ticket: 'OPS-1' },
     notify_days_before: null,
+    grace_starts: null,
+    pending_until: null,
+    rotation: null,
+    rotation_due_at: null,
     swept_until: null,
     on_reuse: 'tell',
     replaces_key_id: null,
@@ -73,13 +88,13 @@ export function aKey(facts: Partial<ApiKeyRecord> = {}): ApiKeyRecord {
 
 /** What the rotate operation hands to `rotateKey`. */
 export const rotating =
-  (request: RotationRequest = {}, now = NOW + HOUR) =>
-  (record: ApiKeyRecord) => {
-    const { old, successor } = decideRotation(record, request, now, SETTINGS);
+  (request: RotationRequest = {}, now = NOW + HOUR, settings: RotationSettings = SETTINGS) =>
+  (record: ApiKeyRecord, line: Line = {}) => {
+    const { successor, ...decided } = decideRotation(record, request, now, settings, line);
     const id = newKeyId(now);
     const { digest, hint } = mintKey({ prefix: 'rk', environment: record.environment, id });
     const minted = { id, digest, hint, created_by: 'key_0000000000000000000001' };
-    return { old, successor: successorRecord(successor, minted, SETTINGS, now) };
+    return { ...decided, successor: successorRecord(successor, minted, SETTINGS, now) };
   };
 
 /** Every item of the table, or of an index. */

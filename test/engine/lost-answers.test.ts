@@ -12,7 +12,18 @@ import {
 } from '../../lib/key-table.ts';
 import { type KeyTable, openTable } from '../../lib/table-client.ts';
 import { CREDENTIALS, type Engine, startEngine } from './engine.ts';
-import { aKey, by, everything, HOUR, instant, NOW, newDigest, RETENTION_DAYS, rotating } from './keys.ts';
+import {
+  aKey,
+  by,
+  everything,
+  HOUR,
+  instant,
+  NOW,
+  newDigest,
+  RETENTION_DAYS,
+  rotating,
+  SETTINGS,
+} from './keys.ts';
 import { type Fate, type Network, unreliableNetwork } from './unreliable-network.ts';
 
 let engine: Engine;
@@ -114,7 +125,7 @@ describe('when the answer to a write is lost and the SDK sends it again', () => 
   it('a first use is let in', async () => {
     const key = await stored();
     const table = await overNetwork('lose answer', 'TransactWriteItems');
-    expect(await markFirstUse(key, key.digest, by(), table)).toBe('marked');
+    expect(await markFirstUse(key, key.digest, by(), SETTINGS, table)).toBe('marked');
     expect((await getKey(key.id, engine.table))?.first_used_at).toBe(instant(now));
   });
 });

@@ -6,7 +6,7 @@ import { createDynamoDbCall } from '../../lib/dynamodb-http.ts';
 import { type Event, type EventType, eventSchemaOf } from '../../lib/event.schema.ts';
 import { mintKey, newKeyId } from '../../lib/key-format.ts';
 import { createKeyReader } from '../../lib/key-reader.ts';
-import { createKey, getKey, rotateKey, tellMisuse } from '../../lib/key-table.ts';
+import { createKey, getKey, rotateKey, tell } from '../../lib/key-table.ts';
 import { misuseData } from '../../lib/misuse.ts';
 import { REUSE_DETECTED, revokeReused } from '../../lib/revoke-reused.ts';
 import { authorizerEvent } from '../lib/authorizer-event.ts';
@@ -44,7 +44,12 @@ const superseded = (ms: number, now: number, facts: Partial<ApiKeyRecord> = {}) 
   });
 const use = async (text: string, now: number) => {
   const answer = authorize(authorizerEvent({ headers: { 'x-api-key': [text] } }), {
-    reader: createKeyReader({ table: engine.table.tableName, call, eventRetentionDays: 400 }),
+    reader: createKeyReader({
+      table: engine.table.tableName,
+      call,
+      eventRetentionDays: 400,
+      retentionDays: 90,
+    }),
     readRoutes: async () => ({ 'GET /orders': ['orders:read'] }),
     now: () => now,
     prefix: 'rk',
@@ -135,10 +140,11 @@ describe('verify-key', () => {
     const now = NOW + 40 * DAY;
     const { record } = await superseded(3 * HOUR, now);
     const told = {
-      misuse: 'api_key.reuse_detected' as const,
+      type: 'api_key.reuse_detected' as const,
+      noted: 'told_at' as const,
       data: misuseData('api_key.reuse_detected', record, { route: 'POST /api-keys/verify', api_id: null }),
     };
-    await Promise.all(Array.from({ length: 9 }, () => tellMisuse(record, told, by(now), engine.table)));
+    await Promise.all(Array.from({ length: 9 }, () => tell(record, told, by(now), engine.table)));
     expect(await toldOf(record.id)).toEqual(['api_key.reuse_detected']);
     expect(await getKey(record.id, engine.table)).toEqual({ ...record, told_at: instant(now) });
   });

@@ -42,6 +42,9 @@ beforeAll(async () => {
     REKEY_MAX_LIFETIME_DAYS: '365',
     REKEY_ALLOW_NEVER_EXPIRING: 'false',
     REKEY_RETENTION_DAYS: '90',
+    REKEY_GRACE_STARTS: 'now',
+    REKEY_PENDING_DAYS: '7',
+    REKEY_MOST_VALID_KEYS: '2',
     REKEY_EVENT_RETENTION_DAYS: '400',
     REKEY_NOTIFY_DAYS_BEFORE: '14',
     REKEY_LATE_USE_MINUTES: '60',
@@ -347,7 +350,7 @@ describe('rotate-key', () => {
     const successor_key_id = (await rotate(api_key.id)).body.api_key.id;
     expect(await rotate(api_key.id)).toMatchObject({
       status: 409,
-      body: { ...type('already_rotated'), successor_key_id },
+      body: { ...type('pending_successor'), successor_key_id },
     });
     await call(revokeKey, { id: successor_key_id });
     expect(await rotate(successor_key_id)).toMatchObject({ status: 409, body: type('key_revoked') });
@@ -405,6 +408,27 @@ describe('lists', () => {
       cursor = body.next_cursor;
     } while (cursor);
     expect(seen).toEqual(made.sort().reverse());
+  });
+
+  it('are filtered by how long nobody has used a key', async () => {
+    const owner_id = newOwner();
+    const { key, api_key } = await create({ owner_id, expires_in_days: 300 });
+    const unused = await create({ owner_id, expires_in_days: 300 });
+    await verify(key);
+    for (let tries = 0; tries < 100 && (await stored(api_key.id))?.last_used_at === null; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(await stored(api_key.id)).toMatchObject({
+      last_used_ip: null,
+      last_used_route: 'POST /api-keys/verify',
+    });
+    const ids = async (unused_for_days: string) =>
+      (await call(listKeys, { query: { owner_id, unused_for_days } })).body.data.map(
+        ({ id }: ApiKeyRecord) => id,
+      );
+    expect(await ids('1')).toEqual([]);
+    jest.spyOn(Date, 'now').mockReturnValue(Date.parse(unused.api_key.created_at) + DAY);
+    expect(await ids('1')).toEqual([unused.api_key.id]);
+    expect((await call(listKeys, { query: { owner_id, unused_for_days: '0' } })).status).toBe(400);
   });
 
   it('are filtered by status, environment and what a key may do', async () => {

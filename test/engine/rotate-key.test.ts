@@ -3,7 +3,19 @@ import type { Claim } from '../../lib/idempotency.ts';
 import { findIdempotency, requestHash } from '../../lib/idempotency.ts';
 import { createKey, getKey, markFirstUse, revokeKey, rotateKey, updateKey } from '../../lib/key-table.ts';
 import { type Engine, startEngine } from './engine.ts';
-import { aKey, by, DAY, everything, HOUR, instant, NOW, outcomes, RETENTION_DAYS, rotating } from './keys.ts';
+import {
+  aKey,
+  by,
+  DAY,
+  everything,
+  HOUR,
+  instant,
+  NOW,
+  outcomes,
+  RETENTION_DAYS,
+  rotating,
+  SETTINGS,
+} from './keys.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -54,7 +66,7 @@ describe('rotating', () => {
       Array.from({ length: 200 }, () => rotateKey(key, rotating(), by(), undefined, engine.table)),
     );
     expect(done).toHaveLength(1);
-    expect(problems).toEqual(Array(199).fill('already_rotated'));
+    expect(problems).toEqual(Array(199).fill('pending_successor'));
 
     const items = await lineageItems(key.id);
     expect(items).toHaveLength(2);
@@ -95,7 +107,7 @@ describe('rotating', () => {
       const items = await lineageItems(key.id);
       expect(items).toHaveLength(old?.successor_key_id ? 2 : 1);
       expect(problems).toHaveLength(old?.successor_key_id ? 1 : 2);
-      for (const problem of problems) expect(['key_revoked', 'already_rotated']).toContain(problem);
+      for (const problem of problems) expect(['key_revoked', 'pending_successor']).toContain(problem);
     }
   });
 
@@ -122,7 +134,7 @@ describe('rotating', () => {
     for (let round = 0; round < 10; round++) {
       const key = await stored();
       const [mark] = await Promise.all([
-        markFirstUse(key, key.digest, by(NOW + HOUR), engine.table),
+        markFirstUse(key, key.digest, by(NOW + HOUR), SETTINGS, engine.table),
         rotateKey(key, rotating(), by(), undefined, engine.table),
       ]);
       expect(mark).toBe('marked');

@@ -30,6 +30,7 @@ import {
   outcomes,
   RETENTION_DAYS,
   rotating,
+  SETTINGS,
 } from './keys.ts';
 import { unreliableNetwork } from './unreliable-network.ts';
 
@@ -121,7 +122,7 @@ describe('every change of a key', () => {
       told: { reason: 'secret_replaced', changes: [] },
     },
     markFirstUse: {
-      deed: (key, table) => markFirstUse(key, key.digest, by(now), table),
+      deed: (key, table) => markFirstUse(key, key.digest, by(now), SETTINGS, table),
       type: 'api_key.first_used',
       told: { changes: [{ field: 'first_used_at', from: null, to: instant(now) }] },
     },
@@ -133,7 +134,12 @@ describe('every change of a key', () => {
           AWS_SECRET_ACCESS_KEY: 'engine',
           AWS_ENDPOINT_URL_DYNAMODB: engine.endpoint,
         });
-        const reader = createKeyReader({ table: engine.table.tableName, call, eventRetentionDays: 400 });
+        const reader = createKeyReader({
+          table: engine.table.tableName,
+          call,
+          eventRetentionDays: 400,
+          retentionDays: 90,
+        });
         return reader.markFirstUse(key.id, key.digest, by(now));
       },
       type: 'api_key.first_used',
@@ -232,8 +238,8 @@ describe('what changes nothing', () => {
 
   it('leaves no event: a second revoke and a second first use', async () => {
     const key = await stored();
-    await markFirstUse(key, key.digest, by(now), engine.table);
-    await markFirstUse(key, key.digest, by(now), engine.table);
+    await markFirstUse(key, key.digest, by(now), SETTINGS, engine.table);
+    await markFirstUse(key, key.digest, by(now), SETTINGS, engine.table);
     await revokeKey(key, revocation, by(now), engine.table);
     await revokeKey(key, revocation, by(now + 1), engine.table);
     expect((await typesOf(key.id)).sort()).toEqual([
@@ -279,7 +285,7 @@ describe('state and trail agree', () => {
         () => revokeKey(key, revocation, by(now), engine.table),
         () => rotateKey(key, rotating(), by(now), undefined, engine.table),
         () => updateKey(key, unlessRevoked, by(now), engine.table),
-        () => markFirstUse(key, key.digest, by(now), engine.table),
+        () => markFirstUse(key, key.digest, by(now), SETTINGS, engine.table),
         () => replaceSecret(key, { digest: newDigest(), hint: 'wxyz' }, by(now), engine.table),
       ];
       const turn = round % deeds.length;
@@ -301,7 +307,7 @@ describe('the order of a trail', () => {
     const key = await stored();
     let record = key;
     for (let i = 0; i < 4; i++) record = await renaming(record, NOW, `before ${i}`);
-    await markFirstUse(record, key.digest, by(NOW), engine.table);
+    await markFirstUse(record, key.digest, by(NOW), SETTINGS, engine.table);
     record = (await getKey(key.id, engine.table))!;
     for (let i = 0; i < 4; i++) record = await renaming(record, NOW, `after ${i}`);
     await revokeKey(record, revocation, by(NOW), engine.table);

@@ -94,6 +94,8 @@ describe('the authorizer as it is deployed', () => {
         REKEY_TABLE_NAME: 'keys',
         REKEY_KEY_PREFIX: 'rk',
         REKEY_EVENT_RETENTION_DAYS: '400',
+        REKEY_RETENTION_DAYS: '90',
+        REKEY_LATE_USE_MINUTES: '60',
         REKEY_LOG_SAMPLE_RATE: '0.5',
         POWERTOOLS_SERVICE_NAME: 'Rekey',
       };

@@ -16,6 +16,7 @@ Object.assign(process.env, {
   AWS_REGION: 'us-east-1',
   REKEY_TABLE_NAME: 'keys',
   REKEY_EVENT_RETENTION_DAYS: '400',
+  REKEY_RETENTION_DAYS: '90',
   REKEY_NOTIFY_DAYS_BEFORE: '14',
   REKEY_EVENT_BUS_NAME: 'Rekey-events',
   POWERTOOLS_METRICS_NAMESPACE: 'Rekey',

@@ -10,7 +10,7 @@ import { operations } from '../../lib/operations/index.ts';
 import { routesHash } from '../../lib/routes.ts';
 import { appForTemplates, ofType, resourcesOf, synthesize } from './synthesize.ts';
 
-const templates = synthesize();
+const templates = synthesize({ canary: false });
 const resourcesOfBoth = [templates.rekey, templates.orders].map(resourcesOf);
 
 /** Of a template with one REST API: each route as `METHOD /path`, with its method. */
@@ -241,7 +241,10 @@ describe('a protected REST API', () => {
     const [rekey] = resourcesOfBoth as [(typeof resourcesOfBoth)[number]];
     expect(JSON.parse(only(rekey, 'Custom::RekeyRoutes').Properties.Routes)).toEqual(
       Object.fromEntries(
-        operations.map(({ method, path, scope }) => [`${method} ${path}`, scope ? [scope] : [[]]]),
+        operations.map(({ method, path, scope, public: everybody }) => [
+          `${method} ${path}`,
+          everybody ? [] : scope ? [scope] : [[]],
+        ]),
       ),
     );
   });
@@ -250,6 +253,21 @@ describe('a protected REST API', () => {
     make().addRoute('GET /health', { public: true, handler });
     expect(JSON.parse(only(resources(), 'Custom::RekeyRoutes').Properties.Routes)).toEqual({
       'GET /health': [],
+    });
+  });
+
+  it('gives a route a limit of its own, beside that of the stage', () => {
+    const throttle = { requestsPerSecond: 5, burst: 20 };
+    make().addRoute('POST /leaks/{id}', { public: true, handler, throttle });
+    const { MethodSettings } = only(resources(), 'AWS::ApiGateway::Stage').Properties;
+    expect(MethodSettings).toHaveLength(2);
+    expect(MethodSettings[1]).toEqual({
+      HttpMethod: 'POST',
+      ResourcePath: '/~1leaks~1{id}',
+      ThrottlingRateLimit: 5,
+      ThrottlingBurstLimit: 20,
+      LoggingLevel: 'ERROR',
+      DataTraceEnabled: false,
     });
   });
 
@@ -326,7 +344,7 @@ describe('a protected REST API', () => {
       expect(Properties).toMatchObject({
         StageName: 'v1',
         TracingEnabled: true,
-        MethodSettings: [
+        MethodSettings: expect.arrayContaining([
           {
             HttpMethod: '*',
             ResourcePath: '/*',
@@ -335,8 +353,10 @@ describe('a protected REST API', () => {
             ThrottlingRateLimit: 100,
             ThrottlingBurstLimit: 200,
           },
-        ],
+        ]),
       });
+      for (const settings of Properties.MethodSettings)
+        expect(settings).toMatchObject({ DataTraceEnabled: false, LoggingLevel: 'ERROR' });
       const format: string = Properties.AccessLogSetting.Format;
       expect(JSON.parse(format)).toMatchObject({
         request_id: '$context.requestId',

@@ -102,7 +102,7 @@ describe('the functions', () => {
         else if (id.startsWith('SweepKeys')) expect(Properties.Timeout).toBe(300);
         else if (id.startsWith('FinishCompromises')) expect(Properties.Timeout).toBe(120);
         else if (/^(?:FanOutEvent|DeliverWebhook)/.test(id)) expect(Properties.Timeout).toBe(30);
-        else if (/^(?:DeliverSlowWebhook|RequeueDeliveries|DeployKey|RotateSecret)/.test(id))
+        else if (/^(?:DeliverSlowWebhook|RequeueDeliveries|DeployKey|RotateSecret|ActOnLeaks)/.test(id))
           expect(Properties.Timeout).toBe(60);
         else expect(Properties.Timeout).toBeLessThan(29);
       }
@@ -125,6 +125,7 @@ describe('the functions', () => {
       'REKEY_DEFAULT_LIFETIME_DAYS',
       'REKEY_MAX_LIFETIME_DAYS',
     ];
+    const lines = ['REKEY_GRACE_STARTS', 'REKEY_PENDING_DAYS', 'REKEY_MOST_VALID_KEYS'];
     const retention = ['REKEY_RETENTION_DAYS'];
     const schedule = ['REKEY_NOTIFY_DAYS_BEFORE'];
     const misuse = ['REKEY_LATE_USE_MINUTES'];
@@ -137,7 +138,7 @@ describe('the functions', () => {
     const and = (...more: string[][]) =>
       [...more.flat(), 'REKEY_EVENT_RETENTION_DAYS', 'REKEY_TABLE_NAME'].toSorted();
     expect(names).toEqual({
-      Authorizer: and(prefix, misuse, ['POWERTOOLS_SERVICE_NAME', 'REKEY_LOG_SAMPLE_RATE']),
+      Authorizer: and(prefix, retention, misuse, ['POWERTOOLS_SERVICE_NAME', 'REKEY_LOG_SAMPLE_RATE']),
       RegisterRoutes: and(),
       CreateAdminKey: and(prefix, lifetimes, retention, schedule),
       DeployKey: and(prefix, lifetimes, retention, schedule, [
@@ -150,16 +151,19 @@ describe('the functions', () => {
       GetKey: and(),
       GetSelf: and(),
       UpdateKey: and(lifetimes, retention, schedule),
-      RotateKey: and(prefix, lifetimes, retention, schedule),
+      RotateKey: and(prefix, lifetimes, lines, retention, schedule),
       CancelRotation: and(lifetimes, retention, schedule),
-      RotateSelf: and(prefix, lifetimes, retention, schedule),
+      RotateSelf: and(prefix, lifetimes, lines, retention, schedule),
       RevokeKey: and(retention),
       CompromiseKey: and(prefix, lifetimes, retention, schedule),
       FinishCompromises: and(retention, metrics),
+      ReportLeaks: and(prefix, ['REKEY_LEAKS_QUEUE_URL']),
+      ReportGithubLeaks: and(prefix, ['REKEY_LEAKS_QUEUE_URL', 'REKEY_GITHUB_KEYS_URL']),
+      ActOnLeaks: and(retention, ['REKEY_LEAKED_KEYS']),
       RevokeSelf: and(retention),
       ListLineage: and(),
-      SweepKeys: and(schedule, metrics, ['REKEY_EVENT_BUS_NAME']),
-      VerifyKey: and(prefix, misuse),
+      SweepKeys: and(retention, schedule, metrics, ['REKEY_EVENT_BUS_NAME']),
+      VerifyKey: and(prefix, retention, misuse),
       PublishEvents: [...metrics, 'REKEY_EVENT_BUS_NAME', 'REKEY_UNPUBLISHED_QUEUE_URL'],
       ListKeyEvents: and(),
       ListEvents: and(),

@@ -26,6 +26,8 @@ const nameOf = (resource: unknown, resources: Resources): string => {
   if (type === 'AWS::SQS::Queue') return `queue ${arn?.replace(/[0-9A-F]{8}$/, '')}`;
   const ref = /^\{"Ref":"([^"]+)"\}$/.exec(text)?.[1];
   if (ref && resources[ref]?.Type === 'AWS::SecretsManager::Secret') return 'the root secret';
+  const cache = /::\/(restapis|apis)\/\*\/stages\/\*\/cache\/authorizers"\]\]\}$/.exec(text)?.[1];
+  if (cache) return `the caches of ${cache === 'apis' ? 'HTTP' : 'REST'} APIs`;
   if (type === 'AWS::Lambda::Function') return `function ${arn?.replace(/[0-9A-F]{8}$/, '')}`;
   if (type === 'AWS::Logs::LogGroup') return `log ${arn?.replace(/Logs[0-9A-F]{8}$/, '')}`;
   return text;
@@ -110,15 +112,23 @@ const cursors = 'GetItem+PutItem on table of secret_cursor';
 const naming = (attributes: string) =>
   `UpdateItem on table of key_* naming pk sk revoked_at first_used_at version event event_type event_owner_id event_day ttl ${attributes}`;
 const listing = `seeing ${Object.keys(ListedKey.shape).join(' ')}`;
-const use = naming('digest told_at');
 const due = 'due_shard next_action_at';
+const use = naming(
+  `${due} swept_until digest told_at pending_until pending_grace_hours expires_at rotated_at successor_key_id last_used_at last_used_ip last_used_route`,
+);
 const recording = 'PutItem on table of events_* within TransactWriteItems';
+const flushing = [
+  'Query on table of stages',
+  'GetItem+UpdateItem on table of flushes',
+  'apigateway:DELETE on the caches of HTTP APIs+the caches of REST APIs',
+];
+const beating = 'PutItem on table of heartbeats';
 const endpoint = 'GetItem on table of whe_*';
 const counting = 'UpdateItem on table of webhooks_*';
 const rootSecret = 'secretsmanager:GetSecretValue on the root secret';
 const sending = 'sqs:SendMessage on queue WebhooksDeliveriesQueue+queue WebhooksSlowDeliveriesQueue';
 const receiving = (queue: string) =>
-  `sqs:ChangeMessageVisibility+sqs:DeleteMessage+sqs:GetQueueAttributes+sqs:GetQueueUrl+sqs:ReceiveMessage on queue Webhooks${queue}`;
+  `sqs:ChangeMessageVisibility+sqs:DeleteMessage+sqs:GetQueueAttributes+sqs:GetQueueUrl+sqs:ReceiveMessage on queue ${queue}`;
 const delivering = [
   'GetItem on table of whe_* deliveries_* events_*',
   'UpdateItem on table of whe_* deliveries_*',
@@ -132,6 +142,7 @@ const countingHolders = 'Scan on table/index/by_owner seeing scopes expires_at r
 const registering = [
   'DeleteItem+PutItem+Query on table of catalog',
   'DeleteItem+PutItem on table of routes_*',
+  'GetItem+PutItem+Query+UpdateItem on table of stages',
   countingHolders,
   recording,
 ];
@@ -167,9 +178,12 @@ const access: Record<string, string[]> = {
   GetKey: ['GetItem on table of key_*'],
   UpdateKey: [
     'GetItem on table of key_*',
-    naming(`${due} swept_until expires_at metadata name notify_days_before on_reuse scopes`),
+    naming(
+      `${due} swept_until expires_at metadata name notify_days_before on_reuse scopes grace_starts rotation rotation_due_at rotation_told`,
+    ),
     catalog,
     recording,
+    ...flushing,
   ],
   RotateKey: [
     'GetItem+PutItem on table of idempotency_* key_*',
@@ -180,17 +194,26 @@ const access: Record<string, string[]> = {
   CancelRotation: [
     'GetItem on table of key_*',
     naming(
-      `${due} swept_until expires_at revoked_reason before_rotation next_generation rotated_at successor_key_id`,
+      `${due} swept_until expires_at revoked_reason pending_until pending_grace_hours before_rotation next_generation rotated_at successor_key_id`,
     ),
     recording,
   ],
-  RevokeKey: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
+  RevokeKey: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording, ...flushing],
   CompromiseKey: [
     'GetItem+PutItem on table of idempotency_* key_*',
     naming(`${due} revoked_reason digest hint`),
     `Query on table/index/by_lineage ${listing}`,
     'DeleteItem+PutItem on table of compromise_*',
     recording,
+    ...flushing,
+  ],
+  ReportLeaks: ['sqs:SendMessage on queue LeaksReportsQueue'],
+  ReportGithubLeaks: ['GetItem on table of key_*', 'sqs:SendMessage on queue LeaksReportsQueue'],
+  ActOnLeaks: [
+    'GetItem on table of key_*',
+    naming(`${due} revoked_reason digest leaked_at`),
+    recording,
+    'sqs:ChangeMessageVisibility+sqs:DeleteMessage+sqs:GetQueueAttributes+sqs:GetQueueUrl+sqs:ReceiveMessage on queue LeaksReportsQueue',
   ],
   FinishCompromises: [
     'Query on table/index/by_due',
@@ -207,18 +230,34 @@ const access: Record<string, string[]> = {
     catalog,
     recording,
   ],
-  RevokeSelf: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording],
+  RevokeSelf: ['GetItem on table of key_*', naming(`${due} revoked_reason`), recording, ...flushing],
   ListLineage: ['GetItem on table of key_*', `Query on table/index/by_lineage ${listing}`, cursors],
   SweepKeys: [
     'Query on table/index/by_due',
     'GetItem on table of key_*',
-    naming(`${due} swept_until`),
+    naming(
+      `${due} swept_until revoked_reason pending_until pending_grace_hours successor_key_id next_generation rotation_told`,
+    ),
     recording,
+    beating,
     'events:PutEvents on bus of rekey.system sweep.unfinished',
   ],
   ListKeyEvents: ['GetItem on table of key_*', 'Query on table of events_*', cursors],
   ListEvents: ['Query on table/index/events_by_owner', cursors],
   ListEventTypes: [],
+  GetStatus: [
+    'GetItem on table of heartbeats',
+    'Query on table of canary_samples',
+    'Query on table/index/by_due',
+  ],
+  RunCanary: [
+    'GetItem+PutItem on table of key_*',
+    naming(`${due} revoked_reason`),
+    recording,
+    'PutItem on table of canary_samples',
+    ...flushing,
+  ],
+  AnswerCanary: [],
   ReplayEvents: ['Query on table/index/events_by_day', cursors, recording, 'events:PutEvents on bus'],
   VerifyKey: ['GetItem on table of key_*', use, recording],
   PublishEvents: [
@@ -242,13 +281,15 @@ const access: Record<string, string[]> = {
     'Query on table/index/webhooks_by_owner',
     'PutItem on table of deliveries_*',
     sending,
-    receiving('EventsQueue'),
+    receiving('WebhooksEventsQueue'),
   ],
-  DeliverWebhook: [...delivering, receiving('DeliveriesQueue')],
-  DeliverSlowWebhook: [...delivering, receiving('SlowDeliveriesQueue')],
+  FlushCaches: [...flushing, beating, receiving('FlushingFirstQueue+queue FlushingSecondQueue')],
+  DeliverWebhook: [...delivering, receiving('WebhooksDeliveriesQueue')],
+  DeliverSlowWebhook: [...delivering, receiving('WebhooksSlowDeliveriesQueue')],
   RequeueDeliveries: [
     'Query on table/index/by_due',
     'UpdateItem on table of deliveries_* naming pk sk next_action_at',
+    beating,
     sending,
   ],
 };
@@ -383,7 +424,7 @@ describe('the roles', () => {
     const resources = resourcesOf(templates.rekey);
     expect(Object.keys(statementsByFunction(resources)).toSorted()).toEqual(Object.keys(access).toSorted());
     expect(ofType(resources, 'AWS::IAM::Role')).toHaveLength(Object.keys(access).length);
-    expect(Object.keys(access)).toHaveLength(operations.length + 12);
+    expect(Object.keys(access)).toHaveLength(operations.length + 16);
   });
 
   it('of the Orders example may write logs and traces, and know nothing of the table', () => {

@@ -21,12 +21,19 @@ const record: ApiKeyRecord = {
   revoked_at: null,
   revoked_reason: null,
   first_used_at: null,
+  last_used_at: null,
+  last_used_ip: null,
+  last_used_route: null,
   parent_key_id: null,
   successor_key_id: null,
   root_key_id: 'key_035OVLf5NbCkftOoCXHY41',
   generation: 0,
   metadata: { team: 'a' },
   notify_days_before: [30, 3],
+  grace_starts: null,
+  pending_until: null,
+  rotation: null,
+  rotation_due_at: null,
   swept_until: null,
   on_reuse: 'tell',
   replaces_key_id: null,
@@ -45,13 +52,16 @@ describe('the status of a key', () => {
     ['active', { expires_at: at(1) }],
     ['expired', { expires_at: at(0) }],
     ['expired', { expires_at: at(-1) }],
+    ['pending', { pending_until: at(1) }],
+    ['expired', { pending_until: at(0) }],
+    ['rotated', { pending_until: at(1), rotated_at: at(-1) }],
     ['rotated', { rotated_at: at(-1) }],
     ['expired', { rotated_at: at(-2), expires_at: at(-1) }],
     ['revoked', { revoked_at: at(-1) }],
     ['revoked', { revoked_at: at(-1), rotated_at: at(-2), expires_at: at(-1) }],
   ] as const)('is %s for %j', (status, facts) => {
     expect(statusOf({ ...record, ...facts }, NOW)).toBe(status);
-    expect(isValid({ ...record, ...facts }, NOW)).toBe(status === 'active' || status === 'rotated');
+    expect(isValid({ ...record, ...facts }, NOW)).toBe(['active', 'pending', 'rotated'].includes(status));
   });
 
   it('is revoked from the moment of the revocation, even when another clock is behind', () => {
@@ -74,9 +84,10 @@ describe('the status of a key', () => {
         instant,
         instant,
         instant,
+        instant,
         fc.nat({ max: 10 }),
-        (expires_at, rotated_at, revoked_at, later) => {
-          const facts = { expires_at, rotated_at, revoked_at };
+        (expires_at, rotated_at, revoked_at, pending_until, later) => {
+          const facts = { expires_at, rotated_at, revoked_at, pending_until };
           if (!isValid(facts, NOW)) expect(isValid(facts, NOW + later)).toBe(false);
         },
       ),
@@ -110,7 +121,9 @@ describe('what callers see of a key', () => {
     const stored = { ...record, pk: record.id, sk: 'api_key', later_added_secret: 'x' } as ApiKeyRecord;
     const seen = publicKey(stored, NOW);
     expect(ApiKey.strict().parse(seen)).toEqual(seen);
-    expect(Object.keys(seen).sort()).toEqual(Object.keys(ApiKey.shape).sort());
+    // That a key is honey is told by `shownTo` only.
+    const { honey: _honey, ...shape } = ApiKey.shape;
+    expect(Object.keys(seen).sort()).toEqual(Object.keys(shape).sort());
     expect(JSON.stringify(seen)).not.toContain(record.digest);
   });
 

@@ -34,6 +34,8 @@ const facts = (changes: Partial<KeyFacts> = {}): KeyFacts => ({
   rotated_at: null,
   revoked_at: null,
   first_used_at: '2026-11-20T12:00:00.000Z',
+  pending_until: null,
+  last_used_at: '2026-11-24T11:59:00.000Z',
   digest: minted.digest,
   honey: false,
   ...changes,
@@ -51,6 +53,7 @@ const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
   const lines: Record<string, unknown>[] = [];
   const metrics: Record<string, unknown>[] = [];
   let noted = true;
+  let lastUse = async (): Promise<void> => {};
   let telling: () => Promise<void> = async () => undefined;
   const dependencies: AuthorizerDependencies = {
     reader: {
@@ -63,6 +66,10 @@ const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
       markFirstUse: async (key_id, digest, { now }) => {
         calls.push(`markFirstUse ${key_id} ${digest} ${new Date(now).toISOString()}`);
         return noted;
+      },
+      noteLastUse: async ({ id: key_id }, use) => {
+        calls.push(`noteLastUse ${key_id} ${JSON.stringify(use)}`);
+        await lastUse();
       },
       tellMisuse: async (record, { misuse, where }, { actor, source_ip }) => {
         calls.push(`tellMisuse ${record.id} ${misuse} ${where.route} ${where.api_id} ${actor} ${source_ip}`);
@@ -86,6 +93,9 @@ const authorizer = (...states: (KeyFacts | undefined | Error)[]) => {
     dependencies,
     tellingTakes: (time: () => Promise<void>) => {
       telling = time;
+    },
+    onLastUse: (done: () => Promise<void>) => {
+      lastUse = done;
     },
     firstUseIsRefused: () => {
       noted = false;
@@ -333,6 +343,41 @@ describe('a route that declares no scopes', () => {
     expect(result.context?.['detail']).toMatch(/^[^"\\]+Declare its scopes/);
     expect(lines).toEqual([expect.objectContaining({ event: 'refused', code: 'route_not_declared' })]);
     expect(metrics).toEqual([expect.objectContaining({ reason: 'route_not_declared' })]);
+  });
+});
+
+describe('the last use of a key', () => {
+  const note = (key_id: string) =>
+    `noteLastUse ${key_id} ${JSON.stringify({ now: NOW, ip: '192.0.2.7', route: `${API_ID} GET /orders` })}`;
+  const from = (world: ReturnType<typeof authorizer>) => {
+    const event = authorizerEvent({ headers: { 'x-api-key': [minted.key.reveal()] }, routesHash: HASH });
+    const identity = { sourceIp: '192.0.2.7' };
+    const requestContext = { ...event.requestContext, identity } as unknown as typeof event.requestContext;
+    return authorize({ ...event, requestContext }, world.dependencies) as ReturnType<typeof world.ask>;
+  };
+
+  it.each([
+    ['never', null],
+    ['an hour ago', '2026-11-24T11:00:00.000Z'],
+  ])('is noted of a key that was noted %s, with address, API and route', async (_, last_used_at) => {
+    const world = authorizer(facts({ last_used_at }));
+    expect(effectOf(await from(world))).toBe('Allow');
+    expect(world.calls).toEqual(['getKey', note(id)]);
+  });
+
+  it('is not noted within an hour, nor of a request that is refused', async () => {
+    const recent = authorizer(facts({ last_used_at: '2026-11-24T11:00:00.001Z' }));
+    await from(recent);
+    expect(recent.calls).toEqual(['getKey']);
+    const refused = authorizer(facts({ last_used_at: null, scopes: ['a:b'] }));
+    expect(effectOf(await from(refused))).toBe('Deny');
+    expect(refused.calls).toEqual(['getKey']);
+  });
+
+  it('holds no answer up, however long it takes', async () => {
+    const world = authorizer(facts({ last_used_at: null }));
+    world.onLastUse(() => new Promise(() => {}));
+    expect(effectOf(await from(world))).toBe('Allow');
   });
 });
 

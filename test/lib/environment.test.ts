@@ -1,10 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
 import {
   eventRetentionDays,
+  githubKeysUrl,
   keyPrefix,
+  leaksQueueUrl,
   lifetimeSettings,
+  lineSettings,
   logSampleRate,
   misuseSettings,
+  onLeak,
   retentionDays,
   scheduleSettings,
   tableName,
@@ -17,20 +21,30 @@ const env = {
   REKEY_MAX_LIFETIME_DAYS: '365',
   REKEY_ALLOW_NEVER_EXPIRING: 'false',
   REKEY_RETENTION_DAYS: '30',
+  REKEY_GRACE_STARTS: 'first_use',
+  REKEY_PENDING_DAYS: '7',
+  REKEY_MOST_VALID_KEYS: '3',
   REKEY_EVENT_RETENTION_DAYS: '400',
   REKEY_NOTIFY_DAYS_BEFORE: '14',
   REKEY_LOG_SAMPLE_RATE: '0.25',
   REKEY_LATE_USE_MINUTES: '60',
+  REKEY_LEAKED_KEYS: 'report',
+  REKEY_LEAKS_QUEUE_URL: 'https://sqs.example/leaks',
+  REKEY_GITHUB_KEYS_URL: 'https://api.example/keys',
 };
 const readAll = (variables: Record<string, string | undefined>) => [
   tableName(variables),
   keyPrefix(variables),
   lifetimeSettings(variables),
   retentionDays(variables),
+  lineSettings(variables),
   scheduleSettings(variables),
   eventRetentionDays(variables),
   logSampleRate(variables),
   misuseSettings(variables),
+  onLeak(variables),
+  leaksQueueUrl(variables),
+  githubKeysUrl(variables),
 ];
 
 describe('the environment', () => {
@@ -40,10 +54,14 @@ describe('the environment', () => {
       'rk',
       { default_lifetime_days: 90, max_lifetime_days: 365, allow_never_expiring: false },
       30,
+      { grace_starts: 'first_use', pending_days: 7, most_valid_keys: 3 },
       { notify_days_before: [14] },
       400,
       0.25,
       { late_use_minutes: 60 },
+      'report',
+      'https://sqs.example/leaks',
+      'https://api.example/keys',
     ]);
   });
 
@@ -67,6 +85,11 @@ describe('the environment', () => {
     ['REKEY_MAX_LIFETIME_DAYS', ['0', '36501', 'Infinity', 'NaN', '89']],
     ['REKEY_ALLOW_NEVER_EXPIRING', ['yes', '1', 'TRUE', 'false ', 'truefalse']],
     ['REKEY_RETENTION_DAYS', ['0', 'x']],
+    ['REKEY_LEAKED_KEYS', ['yes', 'Revoke', ' revoke']],
+    ['REKEY_GITHUB_KEYS_URL', ['http://api.github.com/', 'http://127.0.0.1', 'file:///etc/passwd', 'x']],
+    ['REKEY_GRACE_STARTS', ['later', 'NOW', 'nowfirst_use']],
+    ['REKEY_PENDING_DAYS', ['0', '7.5']],
+    ['REKEY_MOST_VALID_KEYS', ['1', '0', '11', '2x']],
     ['REKEY_LATE_USE_MINUTES', ['-1', '10081', '1.5', '1e3', 'x', '100000']],
     ['REKEY_NOTIFY_DAYS_BEFORE', ['0', '366', '14,', '14,14', '14, 3', '1,2,3,4,5,6', '1.5', 'x']],
     ['REKEY_LOG_SAMPLE_RATE', ['1.1', '-0.1', '.5', '1e-3', '2', '0,5', 'all']],

@@ -49,6 +49,10 @@ describe('an event of a key', () => {
       'next_action_at',
       'before_rotation',
       'next_generation',
+      // Noted beside all other writes.
+      'last_used_at',
+      'last_used_ip',
+      'last_used_route',
       // Who gets the event is not only its owner.
       'honey',
     ];

@@ -15,6 +15,7 @@ const ITEM = {
   rotated_at: { NULL: true },
   revoked_at: { NULL: true },
   first_used_at: { NULL: true },
+  pending_until: { NULL: true },
   digest: { S: 'a'.repeat(64) },
 };
 
@@ -25,7 +26,7 @@ const reader = (answer: unknown) => {
     if (answer instanceof Error) throw answer;
     return answer;
   };
-  return { ...createKeyReader({ table: 'keys', call, eventRetentionDays: 400 }), calls };
+  return { ...createKeyReader({ table: 'keys', call, eventRetentionDays: 400, retentionDays: 90 }), calls };
 };
 
 describe('reading a key', () => {
@@ -34,12 +35,14 @@ describe('reading a key', () => {
       id: ID,
       owner_id: 'team:billing/eu',
       owner_access: 'own',
+      pending_until: null,
       environment: 'live',
       scopes: ['orders:*', 'orders:read'],
       expires_at: '2026-12-24T12:00:00.000Z',
       rotated_at: null,
       revoked_at: null,
       first_used_at: null,
+      last_used_at: null,
       digest: 'a'.repeat(64),
       honey: false,
       told_at: undefined,
@@ -71,7 +74,7 @@ describe('reading a key', () => {
       ConsistentRead: true,
     });
     expect(Object.values(input['ExpressionAttributeNames'] as object).sort()).toEqual(
-      [...Object.keys(ITEM), 'honey', 'told_at'].sort(),
+      [...Object.keys(ITEM), 'honey', 'last_used_at', 'told_at'].sort(),
     );
   });
 
@@ -84,8 +87,15 @@ describe('reading a key', () => {
     Item: Object.fromEntries(Object.entries(ITEM).filter(([n]) => n !== name)),
   });
 
-  it.each(Object.keys(ITEM))('refuses a record without %s', async (name) => {
-    await expect(reader(without(name)).getKey(ID)).rejects.toMatchObject({ name: 'UnexpectedItem' });
+  it.each(Object.keys(ITEM).filter((name) => name !== 'pending_until'))(
+    'refuses a record without %s',
+    async (name) => {
+      await expect(reader(without(name)).getKey(ID)).rejects.toMatchObject({ name: 'UnexpectedItem' });
+    },
+  );
+
+  it('takes a record of a version that knew no pending keys', async () => {
+    expect(await reader(without('pending_until')).getKey(ID)).toMatchObject({ pending_until: null });
   });
 
   it.each([
@@ -157,7 +167,7 @@ describe('noting the first use', () => {
       if (answer instanceof Error) throw answer;
       return answer;
     };
-    return { ...createKeyReader({ table: 'keys', call, eventRetentionDays: 400 }), calls };
+    return { ...createKeyReader({ table: 'keys', call, eventRetentionDays: 400, retentionDays: 90 }), calls };
   };
   const partsOf = (input: Record<string, unknown> | undefined) =>
     input?.['TransactItems'] as [
@@ -172,9 +182,9 @@ describe('noting the first use', () => {
     expect(calls[0]?.[1]).toMatchObject({ ConsistentRead: true });
     expect(calls[1]?.[1]['ClientRequestToken']).toMatch(/^[0-9a-f-]{36}$/);
     const [{ Update }, { Put }] = partsOf(calls[1]?.[1]);
-    expect(Update['UpdateExpression']).toBe('SET #first_used_at = :at');
+    expect(Update['UpdateExpression']).toBe('SET #first_used_at = :new_first_used_at');
     expect(Update['ConditionExpression']).toContain('#version = :version');
-    expect(Update['ConditionExpression']).toContain('#digest = :digest');
+    expect(Update['ConditionExpression']).toContain('#digest = :seen_digest');
     expect(Update['ConditionExpression']).toContain('attribute_type(#revoked_at, :null)');
     expect(Update['ConditionExpression']).toContain('attribute_type(#first_used_at, :null)');
     expect(Update['ExpressionAttributeValues']).toMatchObject({ ':version': { N: '3' } });

@@ -80,7 +80,9 @@ describe('a write that meets a transaction', () => {
     dynamoDb.on(TransactWriteCommand).rejects(cancelled('TransactionConflict', 'None'));
     await expect(rotateKey(key, rotating(), by(), undefined, table)).rejects.toMatchObject(unavailable);
     await expect(revokeKey(key, revocation, by(), table)).rejects.toMatchObject(unavailable);
-    await expect(markFirstUse(key, key.digest, by(NOW), table)).rejects.toMatchObject(unavailable);
+    await expect(markFirstUse(key, key.digest, by(NOW), { retention_days: 90 }, table)).rejects.toMatchObject(
+      unavailable,
+    );
     // A revoke matters more, and tries on for as long as one call may take.
     expect(dynamoDb.commandCalls(TransactWriteCommand)).toHaveLength(6 + 20 + 6);
   });
@@ -205,7 +207,8 @@ describe('when DynamoDB fails', () => {
     rotateKey: () => rotateKey(aKey(), rotating(), by(), undefined, table),
     revokeKey: () => revokeKey(aKey(), revocation, by(), table),
     replaceSecret: () => replaceSecret(aKey(), { digest: newDigest(), hint: 'wxyz' }, by(), table),
-    markFirstUse: () => markFirstUse(aKey({ digest: '0'.repeat(64) }), '0'.repeat(64), by(NOW), table),
+    markFirstUse: () =>
+      markFirstUse(aKey({ digest: '0'.repeat(64) }), '0'.repeat(64), by(NOW), { retention_days: 90 }, table),
     listByOwner: () => listByOwner({ owner_id: 'x', limit: 1 }, table),
     cursorSecret: () => cursorSecret(table),
   };
@@ -253,7 +256,7 @@ describe('every expression', () => {
     await rotateKey(key, rotating(), by(), claim, table);
     await revokeKey(key, revocation, by(), table);
     await replaceSecret(key, { digest: newDigest(), hint: 'wxyz' }, by(), table);
-    await markFirstUse(key, key.digest, by(NOW), table);
+    await markFirstUse(key, key.digest, by(NOW), { retention_days: 90 }, table);
     await listByOwner({ owner_id: 'x', limit: 1, after: key.id }, table);
 
     const writes = dynamoDb.calls().flatMap(({ args }) => {

@@ -35,6 +35,9 @@ const settings: RotationSettings = {
   allow_never_expiring: false,
   retention_days: 90,
   notify_days_before: [14],
+  grace_starts: 'now',
+  pending_days: 7,
+  most_valid_keys: 2,
 };
 
 const record: ApiKeyRecord = {
@@ -52,12 +55,19 @@ const record: ApiKeyRecord = {
   revoked_at: null,
   revoked_reason: null,
   first_used_at: at(-DAY),
+  last_used_at: null,
+  last_used_ip: null,
+  last_used_route: null,
   parent_key_id: ROOT,
   successor_key_id: null,
   root_key_id: ROOT,
   generation: 1,
   metadata: { team: 'a' },
   notify_days_before: null,
+  grace_starts: null,
+  pending_until: null,
+  rotation: null,
+  rotation_due_at: null,
   swept_until: null,
   on_reuse: 'tell',
   replaces_key_id: null,
@@ -141,8 +151,18 @@ describe('the successor', () => {
       generation: 2,
       metadata: { team: 'a' },
       notify_days_before: null,
+      grace_starts: null,
+      pending_until: null,
+      rotation: null,
+      rotation_due_at: null,
+      on_reuse: 'tell',
+      replaces_key_id: null,
+      honey: false,
       swept_until: null,
       version: NOW,
+      last_used_at: null,
+      last_used_ip: null,
+      last_used_route: null,
       ttl: (NOW + 120 * DAY) / 1000,
     });
     const minted = { id: NEXT, digest: 'b'.repeat(64), hint: 'abcd', created_by: ID };
@@ -265,7 +285,7 @@ describe('whatever the key and the request', () => {
 
   it('the old key is valid at no moment at which it was not valid before', () => {
     holds((before, { old }) => {
-      const end = Date.parse(old.expires_at);
+      const end = Date.parse(old.expires_at ?? '');
       if (before.expires_at !== null) expect(end).toBeLessThanOrEqual(Date.parse(before.expires_at));
       expect(end).toBeLessThanOrEqual(NOW + 720 * HOUR);
       for (const moment of [NOW, NOW + HOUR, end - 1, end, end + 1, NOW + 900 * DAY]) {
@@ -391,6 +411,8 @@ describe('a rotation that is taken back', () => {
     expect(successor).toEqual({
       revoked_at: at(HOUR),
       revoked_reason: 'rotation_cancelled',
+      pending_until: null,
+      pending_grace_hours: undefined,
       ttl: (NOW + HOUR + 90 * DAY) / 1000,
       due_shard: undefined,
       next_action_at: undefined,

@@ -29,6 +29,8 @@ const aKey = (facts: Partial<Scheduled> = {}): Scheduled => ({
   revoked_at: null,
   notify_days_before: null,
   swept_until: null,
+  pending_until: null,
+  rotation_due_at: null,
   ...facts,
 });
 

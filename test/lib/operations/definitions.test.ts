@@ -24,6 +24,8 @@ describe('the operations', () => {
       'cancel-rotation: POST /api-keys/{id}/rotate/cancel api-keys:rotate',
       'revoke-key: POST /api-keys/{id}/revoke api-keys:revoke',
       'compromise-key: POST /api-keys/{id}/compromise api-keys:compromise',
+      'report-leaks: POST /leaks undefined',
+      'report-github-leaks: POST /integrations/github/secret-scanning undefined',
       'list-lineage: GET /api-keys/{id}/lineage api-keys:read',
       'verify-key: POST /api-keys/verify api-keys:verify',
       // Any valid key, for itself.
@@ -53,8 +55,12 @@ describe('the operations', () => {
     expect(Object.keys(ownScopes).sort()).toEqual(
       [...new Set(operations.flatMap(({ scope }) => scope ?? []))].sort(),
     );
-    for (const { scope, authenticated } of operations)
-      expect(scope === undefined ? authenticated : isRequirement(scope)).toBe(true);
+    for (const { scope, authenticated, ...operation } of operations)
+      expect(scope === undefined ? authenticated || operation.public : isRequirement(scope)).toBe(true);
+    expect(operations.flatMap((operation) => (operation.public ? [operation.name] : []))).toEqual([
+      'report-leaks',
+      'report-github-leaks',
+    ]);
   });
 
   it.each(operations.map((operation) => [operation.name, operation] as const))(
@@ -72,7 +78,8 @@ describe('the operations', () => {
       const { examples, path } = operation;
       expect(operation.answer.schema.safeParse(examples.answer).error).toBeUndefined();
       const answer = await call(
-        { ...operation, run: async () => examples.answer },
+        // No example has GitHub's signature.
+        { ...operation, admit: async () => undefined, run: async () => examples.answer },
         {
           ...(examples.body !== undefined && { json: examples.body }),
           ...(examples.query && { query: examples.query }),

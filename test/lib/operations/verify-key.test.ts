@@ -17,6 +17,7 @@ beforeEach(() => {
     AWS_REGION: 'us-east-1',
     REKEY_TABLE_NAME: 'keys',
     REKEY_EVENT_RETENTION_DAYS: '400',
+    REKEY_RETENTION_DAYS: '90',
     REKEY_NOTIFY_DAYS_BEFORE: '14',
     REKEY_KEY_PREFIX: 'rk',
     REKEY_LATE_USE_MINUTES: '60',

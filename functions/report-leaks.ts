@@ -1,0 +1,4 @@
+import { serve } from '../lib/operation.ts';
+import { reportLeaks } from '../lib/operations/report-leaks.ts';
+
+export const handler = serve(reportLeaks);

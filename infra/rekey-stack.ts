@@ -339,9 +339,11 @@ function operationNeeds(
     access: [
       itemAccess(table, ['DeleteItem', 'PutItem', 'Query'], ['catalog']),
       itemAccess(table, ['DeleteItem', 'PutItem'], ['routes_*']),
+      itemAccess(table, ['GetItem', 'PutItem', 'Query', 'UpdateItem'], ['stages']),
       indexAccess(table, BY_OWNER, HOLDER_FIELDS, 'Scan'),
       record,
     ],
+    environment: { REKEY_ACCOUNT_ID: Stack.of(table).account },
   };
   const signCursors = itemAccess(table, ['GetItem', 'PutItem'], ['secret_cursor']);
   // Not by attributes: its transaction puts a whole key.

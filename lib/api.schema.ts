@@ -3,6 +3,7 @@ import { Instant } from './api-key.schema.ts';
 import { PlainLine } from './key-fields.schema.ts';
 import { type RouteScopes, routeProblems } from './routes.ts';
 import { isRequirement } from './scope.ts';
+import { StageDeclaration } from './stage.schema.ts';
 
 const MOST_DESCRIBED = 500;
 const LONGEST_DESCRIPTION = 200;
@@ -64,6 +65,13 @@ export const StageOfApi = z.strictObject({
       description:
         'The one header by which API Gateway keeps answers of the authorizer; null: it keeps none.',
     }),
+  kind: StageDeclaration.shape.kind
+    .default('rest')
+    .meta({ description: 'The kind of API, by which what it keeps is flushed when a key is revoked.' }),
+  flush_role_arn: StageDeclaration.shape.role_arn.meta({
+    description:
+      'Of an API in another account: the role by which what it keeps may be flushed. null: it is in the account of this stack.',
+  }),
 });
 export type StageOfApi = z.infer<typeof StageOfApi>;
 

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { CloudFormationCustomResourceEvent } from 'aws-lambda';
 import type { ApiKeyRecord } from './api-key.schema.ts';
 import { isValid, statusOf } from './api-key.ts';
@@ -16,10 +17,20 @@ import type { DeployableKeys } from './environment.ts';
 import type { Origin } from './event.ts';
 import { decideChange } from './key-change.ts';
 import { mintKey } from './key-format.ts';
-import { createKey, getKey, lineage, replaceSecret, revokeKey, updateKey } from './key-table.ts';
+import {
+  cancelRotation,
+  createKey,
+  getKey,
+  lineage,
+  replaceSecret,
+  revokeKey,
+  updateKey,
+} from './key-table.ts';
 import { decideExpiry } from './lifetime.ts';
 import { newKey } from './new-key.ts';
-import type { KeySettings } from './rotation.ts';
+import { NotRotated, SuccessorUsed } from './problem.ts';
+import { decideCancellation, type KeySettings } from './rotation.ts';
+import { normalizeScopes } from './scope.ts';
 import type { SecretText } from './secret-text.ts';
 import type { SecretVersions } from './secret-versions.ts';
 import { environmentTable, type KeyTable } from './table-client.ts';
@@ -27,6 +38,8 @@ import { environmentTable, type KeyTable } from './table-client.ts';
 /** Why the keys of a resource that is deleted end. */
 const DELETED = 'deleted from its CloudFormation stack';
 const REPLACED = 'replaced by another deployment';
+/** Why a successor that nobody has used is dropped. */
+const REDEPLOYED = 'changed by another deployment';
 
 /** How often it is begun again because another invocation for the same resource came first. */
 const MOST_TRIES = 5;
@@ -98,13 +111,16 @@ async function provide(request: Request, origin: Origin, world: DeploymentWorld)
     if (deployment) await revokeLine(deployment.root_key_id, REPLACED, origin, world);
     return beginLine(request, deployment?.root_key_id, origin, world);
   }
-  let record = keys[0]!;
-  // More than one while a rotation goes on.
-  for (const seen of keys.toReversed()) {
-    const decide = (record: ApiKeyRecord) =>
-      decideChange(record, changesOf(request, record, origin, world), grantor, origin.now, world.settings);
-    record = await updateKey(seen, (record) => inWords(() => decide(record)), origin, table);
+  const [seen, pending] = keys as [ApiKeyRecord, ApiKeyRecord?];
+  const decide = (record: ApiKeyRecord) =>
+    decideChange(record, changesOf(request, record, origin, world), grantor, origin.now, world.settings);
+  if (pending) {
+    // A rotation is under way, and a key that has a successor does not change.
+    if (!request.hasNewRhythm && isAs(wanted, seen)) return 'done';
+    await dropPending(seen, origin, world);
+    return 'again';
   }
+  const record = await updateKey(seen, (record) => inWords(() => decide(record)), origin, table);
   const isUntouched = record.id === deployment.root_key_id && record.first_used_at === null;
   if (!isUntouched || (await isStored(record, wanted, world))) return 'done';
   // An earlier attempt made the key and broke off before it was in the secret: its text is nowhere.
@@ -114,6 +130,25 @@ async function provide(request: Request, origin: Origin, world: DeploymentWorld)
     id: record.id,
   });
   return store(key, await replaceSecret(record, { digest, hint }, origin, table), wanted, world);
+}
+
+const isAs = ({ name, scopes }: DeployedKey, record: ApiKeyRecord): boolean =>
+  record.name === name && isDeepStrictEqual(record.scopes, normalizeScopes(scopes));
+
+/** Takes a rotation back whose successor nobody has used. Secrets Manager finds out, and rotates again. */
+async function dropPending(seen: ApiKeyRecord, origin: Origin, { settings, table }: DeploymentWorld) {
+  try {
+    await cancelRotation(
+      seen,
+      (record, successor) => decideCancellation(record, successor, origin.now, settings),
+      REDEPLOYED,
+      origin,
+      table,
+    );
+  } catch (error) {
+    // Used meanwhile: the rotation is through, and there is one key again.
+    if (!(error instanceof SuccessorUsed || error instanceof NotRotated)) throw error;
+  }
 }
 
 function changesOf(

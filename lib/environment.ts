@@ -168,6 +168,14 @@ export function serviceName(env: Variables = process.env): string {
   return read(env, 'POWERTOOLS_SERVICE_NAME', /^[A-Za-z0-9-]{1,255}$/, 'the name of the stack');
 }
 
+/** `REKEY_ACCOUNT_ID` and, as Lambda sets it, `AWS_REGION`: where the stack is. */
+export function homeOfStack(env: Variables = process.env): { account: string; region: string } {
+  return {
+    account: read(env, 'REKEY_ACCOUNT_ID', /^\d{12}$/, 'the id of the account'),
+    region: read(env, 'AWS_REGION', /^[a-z0-9-]{5,40}$/, 'the name of the Region'),
+  };
+}
+
 /** `REKEY_SWEEP_INTERVAL_MINUTES`: from one sweep to the next. */
 export function sweepIntervalMinutes(env: Variables = process.env): number {
   return Number(read(env, 'REKEY_SWEEP_INTERVAL_MINUTES', /^[1-9]\d{0,3}$/, 'a whole number of minutes'));

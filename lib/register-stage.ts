@@ -1,5 +1,6 @@
 import type { CloudFormationCustomResourceEvent } from 'aws-lambda';
-import { StageDeclaration } from './stage.schema.ts';
+import type { StageOfApi } from './api.schema.ts';
+import { LONGEST_CACHE_SECONDS, StageDeclaration } from './stage.schema.ts';
 import { giveUpStages, putStage } from './stage-table.ts';
 import { environmentTable, type KeyTable } from './table-client.ts';
 
@@ -35,4 +36,40 @@ export async function registerStage(
     );
   if (data.api_id !== apiId) throw new Error('Stage must be of the API that RestApiId names');
   await putStage(data, hash, now, table);
+}
+
+/** By whose word stages are there that were registered by a request. */
+export const REQUESTED = 'request';
+
+/**
+ * Keeps what a request says of its API's stages, in place of what was said before. How long a stage keeps answers it does
+ * not say, so the longest is taken: it is flushed all the same.
+ *
+ * @param home of the stack, where an API is whose stage names no role
+ * @param now epoch milliseconds
+ */
+export async function registerStages(
+  apiId: string,
+  stages: readonly StageOfApi[],
+  home: { account: string; region: string },
+  now: number,
+  table: KeyTable = environmentTable(),
+): Promise<void> {
+  const declared = stages.map(({ name, cache_header, kind, flush_role_arn }) => ({
+    api_id: apiId,
+    stage: name,
+    kind,
+    account: flush_role_arn?.split(':')[4] ?? home.account,
+    region: home.region,
+    cache_ttl_seconds: cache_header === null || kind === 'websocket' ? 0 : LONGEST_CACHE_SECONDS,
+    role_arn: flush_role_arn,
+  }));
+  for (const stage of declared) await putStage(stage, REQUESTED, now, table);
+  await giveUpStages(
+    apiId,
+    REQUESTED,
+    now,
+    table,
+    stages.map(({ name }) => name),
+  );
 }

@@ -91,7 +91,17 @@ export async function rotateSecret(
 
   const successorOf = async (current: ManagedSecret, grace: number): Promise<ManagedSecret> => {
     try {
-      const { key, api_key } = await management.rotate(current.key, { grace_period_hours: grace }, version);
+      const { key, api_key } = await management.rotate(
+        current.key,
+        {
+          grace_period_hours: grace,
+          // Until its successor works, the key in AWSCURRENT is not to end earlier, however long that takes.
+          grace_starts: 'first_use',
+          // What an earlier rotation made and lost, nobody has.
+          replace_pending: true,
+        },
+        version,
+      );
       return { key, key_id: api_key.id, expires_at: api_key.expires_at };
     } catch (error) {
       if (isRefusal(error, 401))

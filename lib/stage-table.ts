@@ -79,9 +79,13 @@ export async function giveUpStages(
   registration: string,
   now: number,
   table: KeyTable = environmentTable(),
+  still: readonly string[] = [],
 ): Promise<void> {
   const stored = await storedStages(now, table);
-  const own = stored.filter(({ record, registration: by }) => record.api_id === apiId && by === registration);
+  const own = stored.filter(
+    ({ record, registration: by }) =>
+      record.api_id === apiId && by === registration && !still.includes(record.stage),
+  );
   for (const { record } of own) {
     await send(
       table,

@@ -393,9 +393,50 @@ async function play({ apis, admin_key, control, functions }: StackFile, stateDir
     show: ['id', 'status', 'successor_key_id'],
   });
 
+  step('Somebody finds a key on a forum. Whoever holds it may kill it, without a key of their own.');
+  const lost = await call({
+    method: 'POST',
+    url: keys,
+    as: admin,
+    body: { name: 'On a forum', owner_id: 'tour', scopes: ['orders:read'] },
+    expect: { status: 201 },
+    of: 'api_key',
+    show: ['id', 'status'],
+  });
+  const found = { name: 'whoever reads the forum', key: String(lost['key']) };
+  await call({ method: 'GET', url: orders, as: found, expect: { status: 200 }, show: [] });
+  await call({
+    method: 'POST',
+    url: `${apis['management']}/leaks`,
+    body: { keys: [found.key] },
+    expect: { status: 202 },
+  });
+
+  step('The answer tells nothing of the key. A moment later it is dead, and its owner is told.');
+  const toldOf = `${keys}/${String((lost['api_key'] as Json)['id'])}/events`;
+  const leaked = await until(async () => {
+    const answer = await fetch(toldOf, { headers: { 'x-api-key': admin_key } });
+    const { data = [] } = (await answer.json()) as { data?: Json[] };
+    return data.find(({ type }) => type === 'api_key.leaked');
+  }, 'The leak was not told. logs of ActOnLeaks may say why.');
+  await call({ method: 'GET', url: orders, as: found, expect: { status: 401 }, show: PROBLEM });
+  const { type, actor, source_ip, data: told } = leaked as Json & { data: Json };
+  print(`    ${JSON.stringify({ type, actor, source_ip, action: told['action'] })}`);
+  print();
+
   // Nobody listens there any more.
   await fetch(`${webhooks}/${endpointId}`, { method: 'DELETE', headers: { 'x-api-key': admin_key } });
   print('That was the tour: every answer was as expected.');
+}
+
+/** What comes of asking again and again, for half a minute. @throws TourFailed with the sentence */
+async function until<T>(ask: () => Promise<T | undefined>, sentence: string): Promise<T> {
+  for (let tries = 0; tries < 300; tries += 1) {
+    const found = await ask();
+    if (found !== undefined) return found;
+    await new Promise((next) => setTimeout(next, 100));
+  }
+  throw new TourFailed(sentence);
 }
 
 /** The stack of a stack.json, if it runs: its control port answers with its process id. */

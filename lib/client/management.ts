@@ -15,6 +15,10 @@ export interface KeyState {
 export interface RotateSelf {
   /** Hours that the old key works on. */
   grace_period_hours: number;
+  /** When they begin: at once, unless the stack says otherwise, or when the successor is used for the first time. */
+  grace_starts?: 'now' | 'first_use';
+  /** Whether a successor that nobody has used makes room for another. */
+  replace_pending?: boolean;
 }
 
 /** The management API refused. `type` is the problem's: `urn:rekey:problem:already_rotated`. */

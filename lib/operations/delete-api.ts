@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { decideDelete } from '../api-registration.ts';
 import { changeApi } from '../api-table.ts';
+import { REQUESTED } from '../register-stage.ts';
+import { giveUpStages } from '../stage-table.ts';
 import { Force } from './api-answers.schema.ts';
 import { apiIds } from './api-ids.schema.ts';
 import { defineOperation } from './definition.ts';
@@ -17,8 +19,9 @@ export const deleteApi = defineOperation({
   answer: { status: 204, description: 'It is deleted.', schema: z.null() },
   problems: ['environment_forbidden', 'not_found', 'api_of_stack', 'scope_in_use'],
   examples: { answer: null },
-  async run({ caller, id, query, origin }) {
+  async run({ caller, id, query, now, origin }) {
     await changeApi((apis) => decideDelete(apis, id, caller), { force: query.force === 'true', origin });
+    await giveUpStages(id, REQUESTED, now);
     return null;
   },
 });

@@ -8,7 +8,7 @@ export const exampleApi: Api = {
   source: 'request',
   routes: { 'GET /things': ['things:read'], 'POST /things/{id}': ['things:write'], 'GET /health': [] },
   scopes: { 'reports:export': 'Export reports as files' },
-  stages: [{ name: 'v1', cache_header: null }],
+  stages: [{ name: 'v1', cache_header: null, kind: 'rest' as const, flush_role_arn: null }],
   routes_hash: '4f0bb4c6a2a9e3f43b2e3fd2ac4c59f17ec8b56b03a7a3f5d43e4d2c0c11aa57',
   version: 1,
   created_at: exampleKey.created_at,

@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { Declaration } from '../api.schema.ts';
 import { decidePut } from '../api-registration.ts';
 import { changeApi, readApis } from '../api-table.ts';
+import { homeOfStack } from '../environment.ts';
 import { NotFound } from '../problem.ts';
+import { registerStages } from '../register-stage.ts';
 import { Force, OneApi } from './api-answers.schema.ts';
 import { apiIds } from './api-ids.schema.ts';
 import { defineOperation } from './definition.ts';
@@ -57,6 +59,8 @@ export const putApi = defineOperation({
     const api =
       change?.after ?? (await readApis()).find((there) => there.id === id && there.source === 'request');
     if (!api) throw new NotFound();
+    // Whatever was there: an earlier try may have ended here.
+    await registerStages(id, api.stages, homeOfStack(), now);
     return { api };
   },
 });

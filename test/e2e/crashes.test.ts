@@ -47,6 +47,8 @@ const LONGEST_MS = IN_EVERY_WAY ? 1_800_000 : 600_000;
 /** Functions whose writing is another one's code: the limits of time are others, or all they write is what signs cursors. */
 const SAME_CODE: Record<string, string> = {
   'deliver-slow-webhook': 'deliver-webhook',
+  // What GitHub signs: test/e2e/leaks.test.ts.
+  'report-github-leaks': 'report-leaks',
   'list-events': 'replay-events',
   'list-key-events': 'replay-events',
   'list-keys': 'replay-events',
@@ -205,6 +207,18 @@ const newDeliveryTo = async (owner: string, held: boolean): Promise<{ endpoint: 
 const newApi = (): string => `/apis/${randomUUID().replaceAll('-', '').slice(0, 10)}`;
 const SOME_ROUTES = { routes: { 'GET /orders': ['orders:read'] } };
 
+/** Whether the owner hears of a leak within two seconds. */
+async function isToldLeaked(owner: string): Promise<boolean> {
+  for (const deadline = Date.now() + 2_000; Date.now() < deadline; await sleep(50))
+    if (
+      (await everyItem()).some(
+        (item) => item['event_owner_id'] === owner && item['event_type'] === 'api_key.leaked',
+      )
+    )
+      return true;
+  return false;
+}
+
 /** By the function's name. */
 const scenarios: Record<string, () => Promise<Subject>> = {
   'create-key': async () => {
@@ -330,6 +344,33 @@ const scenarios: Record<string, () => Promise<Subject>> = {
       owner,
       act: () => invoke('FinishCompromises', {}),
       events: ['api_key.created', 'api_key.revoked'],
+    };
+  },
+  'report-leaks': async () => {
+    const owner = newOwner('crash');
+    const { key } = await newKey(owner);
+    return {
+      owner,
+      // Reported again it is received again, and a key is revoked and told of once.
+      act: async () =>
+        isThrough(await management('POST', '/leaks', { body: { keys: [key] } }), 202) && isToldLeaked(owner),
+      events: ['api_key.created', 'api_key.leaked', 'api_key.revoked'],
+    };
+  },
+  'act-on-leaks': async () => {
+    const owner = newOwner('crash');
+    const { key } = await newKey(owner);
+    let isReported = false;
+    return {
+      owner,
+      // Nobody calls it: the queue does, and gives again with time what was not done.
+      act: async () => {
+        if (isReported) await advance(stack, 200);
+        else isThrough(await management('POST', '/leaks', { body: { keys: [key] } }), 202);
+        isReported = true;
+        return isToldLeaked(owner);
+      },
+      events: ['api_key.created', 'api_key.leaked', 'api_key.revoked'],
     };
   },
   'put-api': async () => {
@@ -853,6 +894,7 @@ describe('a crash at any call', () => {
       ]);
       await lane('authorizer');
       await lane('publish-events', 'fan-out-event', 'deliver-webhook', 'requeue-deliveries');
+      await lane('report-leaks', 'act-on-leaks');
       await trailsAgree();
       await arrivedAsRecorded();
       await published();

@@ -36,7 +36,8 @@ const READY_WITHIN_MS = 300_000;
  */
 export async function startRunningStack({
   stateDir = mkdtempSync(join(tmpdir(), 'rekey-e2e-')),
-  assembly = sharedAssembly(),
+  /** null: it synthesizes the app itself, as its arguments ask for. */
+  assembly = sharedAssembly() as string | null | undefined,
   args = [] as string[],
 } = {}): Promise<RunningStack> {
   let printed = '';
@@ -48,7 +49,7 @@ export async function startRunningStack({
       '0',
       '--state-dir',
       stateDir,
-      ...(assembly === undefined ? [] : ['--assembly', assembly]),
+      ...(assembly ? ['--assembly', assembly] : []),
       ...args,
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },

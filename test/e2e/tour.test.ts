@@ -31,9 +31,10 @@ describe('npm run tour', () => {
   it('ends well, and every answer has the status that it promises', () => {
     expect({ code, statuses: statuses(printed) }).toEqual({
       code: 0,
-      statuses: '201 201 201 200 403 201 200 200 200 401 200 200 201 200 401 200 200 200 200 201 200'.split(
-        ' ',
-      ),
+      statuses:
+        '201 201 201 200 403 201 200 200 200 401 200 200 201 200 401 200 200 200 200 201 200 201 200 202 401'.split(
+          ' ',
+        ),
     });
   });
 
@@ -59,6 +60,8 @@ describe('npm run tour', () => {
   it('shows the trail of the first key, newest first', () => {
     const types = [...step(14).matchAll(/"type":"(api_key\.\w+)"/g)].map(([, type]) => type);
     expect(types.filter((type) => type !== 'api_key.expired')).toEqual([
+      // Step 10 used it an hour after its grace.
+      'api_key.reuse_detected',
       'api_key.rotated',
       'api_key.first_used',
       'api_key.created',
@@ -77,6 +80,12 @@ describe('npm run tour', () => {
   it('shows a client that rotates itself, without a request that fails', () => {
     expect(step(17)).toMatch(/^ {2}\d+ requests to \S+ while it rotated: 200$/m);
     expect(step(17)).toMatch(/"successor_key_id": "key_\w{22}"/);
+  });
+
+  it('shows a leak that is reported and dead', () => {
+    expect(step(18)).toMatch(/^ {2}202 /m);
+    expect(step(19)).toMatch(/^ {2}401 /m);
+    expect(step(19)).toMatch(/"type":"api_key.leaked","actor":"anonymous",.*"action":"revoked"/);
   });
 
   it('prints no secret: of each key its id, and not one character more', () => {

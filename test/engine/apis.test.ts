@@ -33,6 +33,10 @@ const newApi = () => {
 beforeAll(async () => {
   engine = await startEngine();
   Object.assign(process.env, {
+    REKEY_ACCOUNT_ID: '000000000000',
+    REKEY_GRACE_STARTS: 'now',
+    REKEY_PENDING_DAYS: '7',
+    REKEY_MOST_VALID_KEYS: '2',
     AWS_REGION: 'us-east-1',
     AWS_ACCESS_KEY_ID: 'engine',
     AWS_SECRET_ACCESS_KEY: 'engine',

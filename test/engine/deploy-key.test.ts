@@ -151,6 +151,19 @@ describe('a key of a stack', () => {
     expect(await current()).toMatchObject({ id, digest, scopes: ['orders:read'], name: 'A key' });
   });
 
+  it('takes the successor of a rotation that is under way back before it changes, and leaves it when nothing does', async () => {
+    const { ask, current, living } = resource();
+    const physicalId = await ask({ RequestType: 'Create' });
+    const { id } = await current();
+    const decide = rotating({ grace_starts: 'first_use' });
+    await rotateKey(await current(), decide, by(), undefined, engine.table);
+    await ask({ RequestType: 'Update', physicalId }, {}, NOW + 2 * HOUR);
+    expect(await living(NOW + 2 * HOUR)).toHaveLength(2);
+    await ask({ RequestType: 'Update', physicalId }, { Scopes: '["orders:write"]' }, NOW + 2 * HOUR);
+    expect(await living(NOW + 2 * HOUR)).toMatchObject([{ id, scopes: ['orders:write'] }]);
+    expect((await current()).id).toBe(id);
+  });
+
   it('gets as much life as another rhythm needs', async () => {
     const { ask, keys } = resource();
     const physicalId = await ask({ RequestType: 'Create' });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { CloudFormationCustomResourceEvent } from 'aws-lambda';
-import { registerStage } from '../../lib/register-stage.ts';
+import { registerStage, registerStages } from '../../lib/register-stage.ts';
 import type { StageDeclaration } from '../../lib/stage.schema.ts';
 import { readStages } from '../../lib/stage-table.ts';
 import { type Engine, startEngine } from './engine.ts';
@@ -90,5 +90,34 @@ describe('the stages of a deployment', () => {
       'Stage must be of the API',
     );
     expect(await cached('six')).toEqual([]);
+  });
+});
+
+describe('the stages of a request', () => {
+  const home = { account: '000000000000', region: 'us-east-1' };
+  const stage = (name: string, cache_header: string | null = null) => ({
+    name,
+    cache_header,
+    kind: 'http' as const,
+    flush_role_arn: null,
+  });
+  const put = (now: number, ...stages: ReturnType<typeof stage>[]) =>
+    registerStages('seven', stages, home, now, engine.table);
+
+  it('take the place of what was said before, which counts a day longer', async () => {
+    await put(NOW, stage('v1', 'x-api-key'), stage('v2'));
+    expect(await cached('seven')).toEqual([true, false]);
+    await put(NOW, stage('v2', 'x-api-key'));
+    expect(await cached('seven')).toEqual([true, true]);
+    expect(await cached('seven', NOW + DAY)).toEqual([true]);
+    await put(NOW + DAY);
+    expect(await cached('seven', NOW + 2 * DAY)).toEqual([]);
+  });
+
+  it('are of the account of their role', async () => {
+    const flush_role_arn = 'arn:aws:iam::222222222222:role/rekey-flush-x';
+    await registerStages('eight', [{ ...stage('v1', 'x-api-key'), flush_role_arn }], home, NOW, engine.table);
+    const [found] = (await readStages(NOW, engine.table)).filter(({ api_id }) => api_id === 'eight');
+    expect(found).toMatchObject({ account: '222222222222', role_arn: flush_role_arn, kind: 'http' });
   });
 });

@@ -142,6 +142,7 @@ const countingHolders = 'Scan on table/index/by_owner seeing scopes expires_at r
 const registering = [
   'DeleteItem+PutItem+Query on table of catalog',
   'DeleteItem+PutItem on table of routes_*',
+  'GetItem+PutItem+Query+UpdateItem on table of stages',
   countingHolders,
   recording,
 ];

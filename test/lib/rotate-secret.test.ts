@@ -80,6 +80,17 @@ describe('the rotation of a secret', () => {
     expect((await valueIn('AWSPREVIOUS'))?.key_id).toBe(line.keys[0]!.id);
   });
 
+  it('asks for a grace that starts when the new key is used, so that a lost one costs nothing', async () => {
+    const { line, begin, step } = await setting();
+    await step('createSecret', await begin());
+    const { body } = line.requests.find(({ url }) => url.endsWith('/rotate'))!;
+    expect(JSON.parse(String(body))).toEqual({
+      grace_period_hours: 168,
+      grace_starts: 'first_use',
+      replace_pending: true,
+    });
+  });
+
   it('is repeated with every key that it made', async () => {
     const { line, begin, rotate, valueIn } = await setting();
     for (let times = 1; times <= 5; times++) {
@@ -166,6 +177,39 @@ describe('the rotation of a secret', () => {
     await rotate(second);
     expect(line.keys).toHaveLength(2);
     expect((await valueIn('AWSCURRENT'))?.key_id).toBe(line.keys[1]!.id);
+  });
+});
+
+describe('a key that was made and lost', () => {
+  it('makes room for another in the next rotation, and the current one works until then', async () => {
+    const { line, call, calls, begin, step, rotate, valueIn, expectCurrentToWork } = await setting();
+    const first = await begin();
+    // The description, two readings, the rotation, and then the writing that never happens.
+    calls.break(5, 'before');
+    await expect(step('createSecret', first)).rejects.toThrow('ended before the call');
+    calls.break(0, 'before');
+    expect(line.keys).toHaveLength(2);
+    await call('UpdateSecretVersionStage', { VersionStage: 'AWSPENDING', RemoveFromVersionId: first });
+    await expectCurrentToWork();
+    await rotate(await begin());
+    expect(line.keys.map(({ revoked }) => revoked)).toEqual([false, true, false]);
+    expect((await valueIn('AWSCURRENT'))?.key_id).toBe(line.keys[2]!.id);
+  });
+
+  it('because two invocations wrote at the same time is found by the test, and by no reader of AWSCURRENT', async () => {
+    const { line, begin, step, rotate, valueIn, expectCurrentToWork } = await setting();
+    const version = await begin();
+    await step('createSecret', version);
+    // The other invocation asked for the same successor, and was too late for the version.
+    const pending = await valueIn('AWSPENDING');
+    line.keys[1]!.text = 'rk_live_another_secret_of_the_same_key';
+    expect(pending?.key).not.toBe(line.keys[1]!.text);
+    await expect(step('finishSecret', version)).rejects.toThrow('AWSPENDING was taken away from it');
+    await expectCurrentToWork();
+    await expect(step('createSecret', version)).rejects.toThrow('does not have AWSPENDING');
+    await rotate(await begin());
+    await expectCurrentToWork();
+    expect((await valueIn('AWSCURRENT'))?.key_id).toBe(line.keys[2]!.id);
   });
 });
 

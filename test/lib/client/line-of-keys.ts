@@ -15,7 +15,7 @@ export function lineOfKeys({ now = () => Date.parse('2026-11-24T12:00:00.000Z'),
     revoked: boolean;
   }
   const keys: Key[] = [];
-  const requests: { url: string; key: string | null; redirect: string | undefined }[] = [];
+  const requests: { url: string; key: string | null; redirect: string | undefined; body: unknown }[] = [];
   let secrets = 0;
   let broken = 0;
   const textOf = (at: number): string => `rk_live_${String(at).padStart(22, '0')}secret${secrets++}`;
@@ -46,7 +46,13 @@ export function lineOfKeys({ now = () => Date.parse('2026-11-24T12:00:00.000Z'),
     successor_key_id: key.successor === undefined ? null : keys[key.successor]!.id,
   });
 
-  const rotate = (key: Key, idempotencyKey: string | null): Response => {
+  const rotate = (key: Key, idempotencyKey: string | null, replacesPending = false): Response => {
+    const seen = key.successor === undefined ? undefined : keys[key.successor]!;
+    const isPending = seen !== undefined && !seen.used && idempotencyKey !== key.idempotencyKey;
+    if (isPending && replacesPending) {
+      seen.revoked = true;
+      key.successor = undefined;
+    }
     if (key.successor === undefined) {
       key.successor = add();
       key.idempotencyKey = idempotencyKey;
@@ -64,7 +70,12 @@ export function lineOfKeys({ now = () => Date.parse('2026-11-24T12:00:00.000Z'),
   const send = async (input: Parameters<typeof fetch>[0], init?: RequestInit): Promise<Response> => {
     const url = new URL(input instanceof Request ? input.url : String(input));
     const headers = new Headers(init?.headers);
-    requests.push({ url: url.href, key: headers.get('x-api-key'), redirect: init?.redirect });
+    requests.push({
+      url: url.href,
+      key: headers.get('x-api-key'),
+      redirect: init?.redirect,
+      body: init?.body,
+    });
     await new Promise((resolve) => setImmediate(resolve));
     if (broken > 0 && url.host === 'management.test') {
       broken -= 1;
@@ -75,7 +86,10 @@ export function lineOfKeys({ now = () => Date.parse('2026-11-24T12:00:00.000Z'),
     key.used = true;
     if (url.host === 'orders.test') return Response.json({ by: key.id });
     if (url.pathname === '/v1/api-keys/self') return Response.json({ api_key: shown(key) });
-    if (url.pathname === '/v1/api-keys/self/rotate') return rotate(key, headers.get('idempotency-key'));
+    if (url.pathname === '/v1/api-keys/self/rotate') {
+      const { replace_pending = false } = JSON.parse(String(init?.body)) as { replace_pending?: boolean };
+      return rotate(key, headers.get('idempotency-key'), replace_pending);
+    }
     key.revoked = true;
     return Response.json({ api_key: shown(key) });
   };

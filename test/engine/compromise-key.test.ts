@@ -7,11 +7,13 @@ import { verifyKey } from '../../lib/operations/verify-key.ts';
 import { ADMIN, type ApiRequest, call } from '../lib/api-event.ts';
 import { type Engine, startEngine } from './engine.ts';
 import { everything } from './keys.ts';
+import { knowScopes } from './known-scopes.ts';
 
 let engine: Engine;
 const before = { ...process.env };
 beforeAll(async () => {
   engine = await startEngine();
+  await knowScopes(engine.table, 'orders:read', 'orders:write');
   Object.assign(process.env, {
     AWS_REGION: 'us-east-1',
     AWS_ACCESS_KEY_ID: 'engine',

@@ -11,6 +11,7 @@ export const ownScopes: Record<string, string> = {
   'apis:read': 'Read which APIs are registered',
   'events:replay': 'Send recorded events over the bus again',
   'scopes:read': 'List every known scope, and who needs it',
+  'status:read': 'Read how fast revocations take effect, and whether everything keeps up',
   'webhooks:manage': 'Register, change, test and delete webhook endpoints',
   'webhooks:read': 'Read webhook endpoints and their deliveries',
 };

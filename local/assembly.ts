@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 /** One entry of a template's `Resources`, as written (intrinsics unresolved). */
@@ -132,6 +132,25 @@ export function readAssembly(
   };
   for (const id of Object.keys(artifacts)) visit(id, []);
   if (stacks.length === 0) throw new AssemblyError(`${root} has no stack`);
+  return stacks;
+}
+
+/** Node would read the package.json of a folder above for the .js files of assets; in Lambda there is none. */
+export const shieldAssets = (directory: string): void =>
+  writeFileSync(join(directory, 'package.json'), '{}\n');
+
+/**
+ * Reads several, each on its own: a stack finds those of an assembly before it by exports and parameters.
+ *
+ * @throws AssemblyError also for a name that two stacks have
+ */
+export function readAssemblies(
+  directories: readonly string[],
+  environment: { account: string; region: string },
+): AssemblyStack[] {
+  const stacks = directories.flatMap((directory) => readAssembly(directory, environment));
+  const twice = stacks.find(({ name }, index) => stacks.findIndex((other) => other.name === name) < index);
+  if (twice) throw new AssemblyError(`two stacks have the name ${twice.name}: give one of them another`);
   return stacks;
 }
 

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { apiGatewayService, describeRestApis, type ServedApi, serveRestApi } from './api-gateway/index.ts';
 import { describeApis, serveApi } from './api-gateway-v2/index.ts';
-import { type AssemblyStack, readAssembly } from './assembly.ts';
+import { type AssemblyStack, readAssemblies, shieldAssets } from './assembly.ts';
 import { type AwsService, startAwsFront } from './aws-front.ts';
 import { openClock } from './clock.ts';
 import { serveControl } from './control.ts';
@@ -65,6 +65,7 @@ export class PortTaken extends Error {
  * @param options.fresh forgets the data of earlier starts first
  * @param options.assemblyDir what `cdk synth` wrote, or what writes it and says where: called when the state directory
  *   is ours, so that no running stack loses its assets
+ * @param options.withAssemblies others whose stacks run beside those, after them
  * @throws PortTaken, StateDirInUse, UnknownInTemplate, AssemblyError, CustomResourceFailed and others with a message
  *   for the person who started it; everything that was started has ended then
  */
@@ -73,6 +74,7 @@ export async function startStack(options: {
   stateDir: string;
   fresh: boolean;
   assemblyDir: string | (() => Promise<string>);
+  withAssemblies?: string[];
   log(line: string): void;
 }): Promise<RunningStack> {
   const { port, fresh, log } = options;
@@ -99,7 +101,9 @@ export async function startStack(options: {
   if (typeof assemblyDir !== 'string') log('cdk synth takes about 10 s where a source has changed');
   const directory = typeof assemblyDir === 'string' ? assemblyDir : await step('cdk synth', assemblyDir);
   const { stacks, checked } = await step('templates read and checked', () => {
-    const found = readAssembly(directory, world);
+    const others = options.withAssemblies ?? [];
+    const found = readAssemblies([directory, ...others], world);
+    others.forEach(shieldAssets);
     return {
       stacks: found,
       checked: checkDeployment(found, { ...world, aws: 'http://127.0.0.1' }, allSupported),

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { shieldAssets } from './assembly.ts';
 
 export const REPOSITORY = fileURLToPath(new URL('..', import.meta.url));
 
@@ -87,8 +88,7 @@ export async function synthesize(
   });
   process.off('exit', kill);
   if (code !== 0) throw new SynthFailed(`cdk synth failed (${code}):\n${printed.join('')}`);
-  // Node would read this repository's package.json for the assets' .js files; in Lambda there is none.
-  writeFileSync(join(outdir, 'package.json'), '{}\n');
+  shieldAssets(outdir);
   writeFileSync(marker, made);
   return true;
 }

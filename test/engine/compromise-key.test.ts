@@ -13,7 +13,7 @@ let engine: Engine;
 const before = { ...process.env };
 beforeAll(async () => {
   engine = await startEngine();
-  await knowScopes(engine.table, 'orders:read');
+  await knowScopes(engine.table, 'orders:read', 'orders:write');
   Object.assign(process.env, {
     AWS_REGION: 'us-east-1',
     AWS_ACCESS_KEY_ID: 'engine',
@@ -25,9 +25,6 @@ beforeAll(async () => {
     REKEY_MAX_LIFETIME_DAYS: '365',
     REKEY_ALLOW_NEVER_EXPIRING: 'false',
     REKEY_RETENTION_DAYS: '90',
-    REKEY_GRACE_STARTS: 'now',
-    REKEY_PENDING_DAYS: '7',
-    REKEY_MOST_VALID_KEYS: '2',
     REKEY_EVENT_RETENTION_DAYS: '400',
     REKEY_NOTIFY_DAYS_BEFORE: '14',
     REKEY_GRACE_STARTS: 'now',

@@ -48,6 +48,7 @@ beforeAll(async () => {
     REKEY_EVENT_RETENTION_DAYS: '400',
     REKEY_NOTIFY_DAYS_BEFORE: '14',
     REKEY_LATE_USE_MINUTES: '60',
+    REKEY_SWEEP_INTERVAL_MINUTES: '5',
   });
 });
 afterAll(async () => {

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { AssemblyError, readAssembly } from '../../local/assembly.ts';
+import { AssemblyError, readAssemblies, readAssembly } from '../../local/assembly.ts';
 import { lambdaFunction, temporaryDirectory, world, writeAssembly } from './fixtures/assembly.ts';
 
 const empty = { template: { Resources: {} } };
@@ -18,6 +18,12 @@ describe('a cloud assembly', () => {
     });
     const [stack] = readAssembly(directory, world);
     expect(stack?.assets.get('abc.zip')).toEqual({ path: join(directory, 'asset.abc'), isFolder: true });
+  });
+
+  it('may stand beside others, after whose stacks its own come', () => {
+    const [product, own] = [writeAssembly({ Rekey: empty }), writeAssembly({ Parcels: empty })];
+    expect(readAssemblies([product, own], world).map(({ name }) => name)).toEqual(['Rekey', 'Parcels']);
+    expect(() => readAssemblies([product, product], world)).toThrow('two stacks have the name Rekey');
   });
 
   it('is refused when stacks depend on each other', () => {

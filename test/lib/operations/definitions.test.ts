@@ -30,6 +30,7 @@ describe('the operations', () => {
       'verify-key: POST /api-keys/verify api-keys:verify',
       // Any valid key, for itself.
       'get-self: GET /api-keys/self undefined',
+      'get-status: GET /status status:read',
       'rotate-self: POST /api-keys/self/rotate undefined',
       'revoke-self: POST /api-keys/self/revoke undefined',
       'list-key-events: GET /api-keys/{id}/events api-keys:read',

@@ -62,7 +62,11 @@ describe('the plaintext of a key', () => {
 
     // Where a key belongs that has leaked, and a line that is ended with a fresh key in the answer.
     const leaking = (await call('POST', '/api-keys', body)).body;
-    noted('leaks', await management('POST', '/leaks', { body: { keys: [leaking.key, next, `${next}x`] } }));
+    noted(
+      'POST /leaks',
+      await management('POST', '/leaks', { body: { keys: [leaking.key, next, `${next}x`] } }),
+    );
+    await call('GET', '/status');
     noted('leaks', await management('POST', '/leaks', { body: { keys: [leaking.key], more: next } }));
     noted('leaks', await management('POST', '/leaks', { body: { [next]: 1 } }));
     noted(
@@ -185,7 +189,9 @@ describe('the plaintext of a key', () => {
       .map(({ what }) => what.replace(/\?.*/, '').replace(/(?:key|whe|evt)_\w{22}|secrets1/g, '{}'));
     const operation = ({ method, path }: { method: string; path: string }) =>
       `${method} ${path.replace(/\{\w+\}/g, '{}')}`;
-    expect(operations.map(operation).filter((one) => !done.includes(one))).toEqual([]);
+    // GitHub alone can sign what it sends: test/lib/github-keys.test.ts.
+    const signed = ['POST /integrations/github/secret-scanning'];
+    expect(operations.map(operation).filter((one) => !done.includes(one))).toEqual(signed);
     expect(receiver.received.length).toBeGreaterThan(1);
   });
 

@@ -58,7 +58,13 @@ const typesOf = async (id: string) => (await trail(id)).map(({ type }) => type);
 
 /** What an event shows of a key. */
 const shown = (record: ApiKeyRecord, at: number) => {
-  const { hint: _hint, ...key } = publicKey(record, at);
+  const {
+    hint: _h,
+    last_used_at: _at,
+    last_used_ip: _ip,
+    last_used_route: _route,
+    ...key
+  } = publicKey(record, at);
   return key;
 };
 

@@ -138,7 +138,8 @@ const delivering = [
 ];
 
 const catalog = 'Query on table of catalog';
-const countingHolders = 'Scan on table/index/by_owner seeing scopes expires_at rotated_at revoked_at pending_until';
+const countingHolders =
+  'Scan on table/index/by_owner seeing scopes expires_at rotated_at revoked_at pending_until';
 const registering = [
   'DeleteItem+PutItem+Query on table of catalog',
   'DeleteItem+PutItem on table of routes_*',

@@ -100,8 +100,8 @@ describe('the functions', () => {
         // Nobody waits for it.
         else if (id.startsWith('PublishEvents')) expect(Properties.Timeout).toBe(60);
         else if (id.startsWith('SweepKeys')) expect(Properties.Timeout).toBe(300);
-        else if (id.startsWith('FinishCompromises')) expect(Properties.Timeout).toBe(120);
-        else if (/^(?:FanOutEvent|DeliverWebhook)/.test(id)) expect(Properties.Timeout).toBe(30);
+        else if (/^(?:FinishCompromises|RunCanary)/.test(id)) expect(Properties.Timeout).toBe(120);
+        else if (/^(?:FanOutEvent|DeliverWebhook|FlushCaches)/.test(id)) expect(Properties.Timeout).toBe(30);
         else if (/^(?:DeliverSlowWebhook|RequeueDeliveries|DeployKey|RotateSecret|ActOnLeaks)/.test(id))
           expect(Properties.Timeout).toBe(60);
         else expect(Properties.Timeout).toBeLessThan(29);
@@ -183,11 +183,15 @@ describe('the functions', () => {
       DeliverWebhook: and(rootSecret, queues, metrics),
       DeliverSlowWebhook: and(rootSecret, queues, metrics),
       RequeueDeliveries: and(queues),
-      PutApi: and(),
-      DeleteApi: and(),
+      PutApi: and(['REKEY_ACCOUNT_ID']),
+      DeleteApi: and(['REKEY_ACCOUNT_ID']),
       GetApi: and(),
       ListApis: and(),
       ListScopes: and(),
+      FlushCaches: and(metrics),
+      GetStatus: and(['REKEY_SWEEP_INTERVAL_MINUTES']),
+      AnswerCanary: and(),
+      RunCanary: and(prefix, metrics, ['REKEY_CANARY_CACHED_URL', 'REKEY_CANARY_UNCACHED_URL']),
     });
   });
 
@@ -262,7 +266,7 @@ describe('the stacks', () => {
           }
           expect(Properties).toMatchObject({
             Action: 'lambda:InvokeFunction',
-            Principal: /SweepKeys|RequeueDeliveries|FinishCompromises/.test(
+            Principal: /SweepKeys|RequeueDeliveries|FinishCompromises|RunCanary/.test(
               JSON.stringify(Properties.FunctionName),
             )
               ? 'events.amazonaws.com'

@@ -85,7 +85,8 @@ describe('a write that meets a transaction', () => {
     );
     // A revoke matters more, and tries on for as long as one call may take.
     expect(dynamoDb.commandCalls(TransactWriteCommand)).toHaveLength(6 + 20 + 6);
-  });
+    // It waits between its tries, for up to half a minute in all.
+  }, 60_000);
 
   it('is decided anew with another token when a condition failed beside the conflict', async () => {
     const key = aKey();

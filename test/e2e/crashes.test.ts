@@ -49,16 +49,17 @@ const SAME_CODE: Record<string, string> = {
   'deliver-slow-webhook': 'deliver-webhook',
   // What GitHub signs: test/e2e/leaks.test.ts.
   'report-github-leaks': 'report-leaks',
+  'list-apis': 'replay-events',
   'list-events': 'replay-events',
   'list-key-events': 'replay-events',
   'list-keys': 'replay-events',
   'list-lineage': 'replay-events',
+  'list-scopes': 'replay-events',
   'list-webhook-deliveries': 'replay-events',
   'list-webhook-endpoints': 'replay-events',
 };
 /** Functions that are broken off elsewhere, most of them called by CloudFormation or Secrets Manager. */
 const ELSEWHERE: Record<string, string> = {
-  'deploy-key': 'test/engine/deploy-key.test.ts',
   'rotate-secret': 'test/lib/rotate-secret.test.ts',
   // Each deployment calls it again, with all that it writes.
   'register-routes': 'test/engine/apis.test.ts',

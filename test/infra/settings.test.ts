@@ -25,6 +25,7 @@ describe("the properties of the product's stack", () => {
       leakedKeys: 'revoke',
       githubKeysUrl: 'https://api.github.com/meta/public_keys/secret_scanning',
       logSampleRate: 0.1,
+      canary: true,
       manageApiGatewayAccount: false,
       consumerAccounts: [],
       deployableKeys: {},

@@ -12,6 +12,7 @@ const record = {
   expires_at: at(1000),
   rotated_at: null,
   revoked_at: null,
+  pending_until: null,
 } as unknown as ApiKeyRecord;
 
 const decide = (facts: object, more: object = {}) =>

@@ -44,7 +44,13 @@ export class Sweep extends Construct {
       new PolicyStatement({
         actions: ['events:PutEvents'],
         resources: [bus.eventBusArn],
-        conditions: { StringEquals: { 'events:source': source, 'events:detail-type': detailType } },
+        // A source is one of several in the language of policies, though an entry has one:
+        // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
+        conditions: {
+          'ForAllValues:StringEquals': { 'events:source': [source] },
+          Null: { 'events:source': 'false' },
+          StringEquals: { 'events:detail-type': detailType },
+        },
       }),
     );
 

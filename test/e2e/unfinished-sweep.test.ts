@@ -12,6 +12,8 @@ const DAY = 86_400_000;
 const KEYS = 80;
 const NOTICES = [30, 14, 7, 3];
 const SWEPT_WITHIN_MS = 100_000;
+/** Of a sweep that is to do something and not all. */
+const MOST_TRIES = 8;
 /** In each sweep of this stack, and less than two answers take that never come. */
 const SECONDS_FOR_KEYS = 5;
 
@@ -88,7 +90,6 @@ const control = async (method: string, path: string, body?: unknown): Promise<vo
 };
 
 it('a sweep that runs out of time is followed by others until all is done, each thing once', async () => {
-  await storeDueKeys();
   const [, name] = Object.entries(stack.functions).find(([id]) => id.startsWith('Rekey/SweepKeys'))!;
   const sweep = async (): Promise<{ events: number; finished: boolean }> => {
     const answer = await fetch(`${stack.control}/2015-03-31/functions/${name}/invocations`, {
@@ -109,16 +110,24 @@ it('a sweep that runs out of time is followed by others until all is done, each 
       });
     return sweep();
   };
+  await storeDueKeys();
+  let keys = KEYS;
   let first = await slowSweep();
-  // On a busy machine the time can be over before anything is done, and then the sweep asks for no other.
-  // Then it fails, or has no events to tell of.
-  while (!(first.events > 0)) first = await slowSweep();
-  expect(first.finished).toBe(false);
+  for (let tries = 1; first.finished !== false || !(first.events > 0); tries++) {
+    expect(tries).toBeLessThan(MOST_TRIES);
+    // On a busy machine the time can be over before anything is done, and then the sweep asks for no other: it fails,
+    // or has no events to tell of. On a quick one the rest can be done in the time between the two lost answers.
+    if (first.finished) {
+      await storeDueKeys();
+      keys += KEYS;
+    }
+    first = await slowSweep();
+  }
   await control('DELETE', '/faults');
 
-  const all = KEYS * (NOTICES.length + 1);
+  const all = keys * (NOTICES.length + 1);
   const deadline = Date.now() + SWEPT_WITHIN_MS;
-  let before = first.events;
+  let before = 0;
   let idle = 0;
   while (before < all && Date.now() < deadline) {
     await new Promise((resolve) => setTimeout(resolve, 1_000));
@@ -126,7 +135,7 @@ it('a sweep that runs out of time is followed by others until all is done, each 
     idle = now === before ? idle + 1 : 0;
     before = now;
     // One that got nothing done on a busy machine leaves it to the schedule, which is an hour away.
-    if (idle === 15 && now > first.events) await sweep();
+    if (idle === 15 && now > 0) await sweep();
   }
   expect(before).toBe(all);
   const events = await told();

@@ -43,7 +43,7 @@ const lineOf = (
   const what = list(Action).map((action) => action.replace(/^dynamodb:/, ''));
   const keys = Condition?.['ForAllValues:StringLike']?.['dynamodb:LeadingKeys'] as string[] | undefined;
   const attributes = Condition?.['ForAllValues:StringLike']?.['dynamodb:Attributes'] as string[] | undefined;
-  const entry = Condition?.['StringEquals']?.['events:source'];
+  const entry = Condition?.['ForAllValues:StringEquals']?.['events:source'];
   const ofSecrets = Object.entries({ ...Condition?.['StringLike'], ...Condition?.['StringEquals'] })
     .filter(([key]) => /ResourceTag|AllowRotationLambdaArn/.test(key))
     .map(([key, value]) => `${key} ${nameOf(value, resources)}`);
@@ -57,7 +57,9 @@ const lineOf = (
     });
   } else if (entry) {
     expect(Condition).toEqual({
-      StringEquals: { 'events:source': entry, 'events:detail-type': 'sweep.unfinished' },
+      'ForAllValues:StringEquals': { 'events:source': entry },
+      Null: { 'events:source': 'false' },
+      StringEquals: { 'events:detail-type': 'sweep.unfinished' },
     });
   } else if (ofSecrets.length > 0) {
     expect(Object.values(Condition!).flatMap(Object.keys)).toHaveLength(1);

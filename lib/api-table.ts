@@ -13,7 +13,7 @@ import {
   type KeyTable,
   names,
   pause,
-  query,
+  queryAll,
   type TransactItems,
   transact,
 } from './table-client.ts';
@@ -45,18 +45,13 @@ const apiOf = (item: Record<string, unknown>): Api =>
 /** Every registration, read consistently. */
 export async function readApis(table: KeyTable = environmentTable()): Promise<Api[]> {
   const apis: Api[] = [];
-  let from: Record<string, unknown> | undefined;
-  do {
-    const page = await query(table, {
-      KeyConditionExpression: '#pk = :catalog',
-      ExpressionAttributeNames: names('pk'),
-      ExpressionAttributeValues: { ':catalog': CATALOG },
-      ConsistentRead: true,
-      ExclusiveStartKey: from,
-    });
-    apis.push(...(page.Items ?? []).map(apiOf));
-    from = page.LastEvaluatedKey;
-  } while (from);
+  const stored = queryAll(table, {
+    KeyConditionExpression: '#pk = :catalog',
+    ExpressionAttributeNames: names('pk'),
+    ExpressionAttributeValues: { ':catalog': CATALOG },
+    ConsistentRead: true,
+  });
+  for await (const item of stored) apis.push(apiOf(item));
   return apis;
 }
 

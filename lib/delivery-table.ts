@@ -1,6 +1,7 @@
 import { PutCommand, UpdateCommand } from '@aws-sdk/lib-dynamodb';
 import { DeliveryRecord } from './delivery.schema.ts';
 import type { DeliveryChanges } from './delivery.ts';
+import { dueQuery } from './due-index.ts';
 import {
   ConditionFailed,
   changing,
@@ -12,7 +13,6 @@ import {
   readItem,
   send,
 } from './table-client.ts';
-import { BY_DUE } from './table-layout.ts';
 
 const PREFIX = 'deliveries_';
 /** Not the event's id alone: what begins like one is an event, to whoever reads the table's stream. */
@@ -154,10 +154,7 @@ export async function dueDeliveries(
   table: KeyTable = environmentTable(),
 ): Promise<DueDelivery[]> {
   const page = await query(table, {
-    IndexName: BY_DUE,
-    KeyConditionExpression: '#due_shard = :shard AND #next_action_at <= :now',
-    ExpressionAttributeNames: names('due_shard', 'next_action_at'),
-    ExpressionAttributeValues: { ':shard': shard, ':now': new Date(now).toISOString() },
+    ...dueQuery(shard, now),
     Limit: limit,
   });
   return (page.Items ?? []).map((item) => ({

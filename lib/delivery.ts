@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import type { Attempt, Delivery, DeliveryRecord } from './delivery.schema.ts';
+import { instant } from './instant.ts';
 import { withoutKeys } from './secret-text.ts';
 import type { AttemptNews, Lane } from './webhook-endpoint.ts';
 import type { PostResult } from './webhook-request.ts';
@@ -34,7 +35,6 @@ export const SLOW = 'slow';
 /** Partitions of the due index that deliveries are spread over. */
 export const DELIVERY_SHARDS = ['delivery_0', 'delivery_1', 'delivery_2', 'delivery_3'];
 
-const instant = (ms: number): string => new Date(ms).toISOString();
 const shardOf = (id: string): string => DELIVERY_SHARDS[crc32(id) % DELIVERY_SHARDS.length]!;
 
 /** The delivery as callers see it. */

@@ -3,6 +3,7 @@ import { type FlushCache, flushAuthorizerCache, isGone } from './authorizer-cach
 import { logFailure } from './error-log.ts';
 import { decideFlush, flushInterval, LEASE_MS } from './flush-state.ts';
 import { changeFlushState, readFlushState } from './flush-table.ts';
+import { instant } from './instant.ts';
 import type { StageCache } from './stage.schema.ts';
 import type { Stage } from './stage.ts';
 import { readStages } from './stage-table.ts';
@@ -25,8 +26,6 @@ export interface FlushTools {
   now?: () => number;
   sleep?: (ms: number) => Promise<unknown>;
 }
-
-const instant = (ms: number): string => new Date(ms).toISOString();
 
 /**
  * Flushes the cache of a stage, or waits for somebody who does. However many ask at once, one of them calls API

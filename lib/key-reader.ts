@@ -85,6 +85,10 @@ const instantOrNull = (item: Item, name: string): string | null => {
   return textOf(item, name, INSTANT);
 };
 
+/** Of an attribute that records of earlier versions do not have. */
+const laterInstantOrNull = (item: Item, name: string): string | null =>
+  Object.hasOwn(item, name) ? instantOrNull(item, name) : null;
+
 /** Absent in records of earlier versions, which know no honey keys. */
 const honeyOf = (item: Item): boolean => {
   if (!Object.hasOwn(item, 'honey')) return false;
@@ -117,10 +121,8 @@ const factsOf = (item: Item, id: string): KeyFacts => {
     rotated_at: instantOrNull(item, 'rotated_at'),
     revoked_at: instantOrNull(item, 'revoked_at'),
     first_used_at: instantOrNull(item, 'first_used_at'),
-    // Keys of earlier versions do not have it.
-    pending_until: Object.hasOwn(item, 'pending_until') ? instantOrNull(item, 'pending_until') : null,
-    // A record of an earlier version has none.
-    last_used_at: Object.hasOwn(item, 'last_used_at') ? instantOrNull(item, 'last_used_at') : null,
+    pending_until: laterInstantOrNull(item, 'pending_until'),
+    last_used_at: laterInstantOrNull(item, 'last_used_at'),
     digest: textOf(item, 'digest', DIGEST),
     honey: honeyOf(item),
     told_at: Object.hasOwn(item, 'told_at') ? textOf(item, 'told_at', INSTANT) : undefined,

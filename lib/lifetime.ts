@@ -1,4 +1,5 @@
 import type { ApiKeyRecord } from './api-key.schema.ts';
+import { instant } from './instant.ts';
 import { InvalidRequest } from './problem.ts';
 
 /** Properties of the stack; the default is never above the maximum (environment.ts sees to it). */
@@ -14,8 +15,6 @@ const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,3})?Z$/;
 const refuse = (pointer: string, detail: string): never => {
   throw new InvalidRequest([{ pointer, detail }]);
 };
-
-const instant = (ms: number): string => new Date(ms).toISOString();
 
 /** Epoch milliseconds of a real instant in UTC. The 30th of February rolls over in Date, so it is compared back. */
 const readInstant = (text: string): number => {

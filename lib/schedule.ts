@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ApiKeyRecord } from './api-key.schema.ts';
+import { instant } from './instant.ts';
 import { remindersOf, URGENCIES } from './rotation-due.ts';
 
 /** What a key's future depends on: its own facts, and where its stack's settings take their place. */
@@ -46,8 +47,6 @@ export const keyShards: readonly string[] = Array.from({ length: KEY_SHARDS }, (
 
 /** For a key with nothing ahead. */
 export const NOTHING_DUE: Due = { due_shard: undefined, next_action_at: undefined };
-
-const instant = (ms: number): string => new Date(ms).toISOString();
 
 /**
  * Everything that is ever to happen to a key as it is now, in order, done or not. It depends on no clock, so what

@@ -1,7 +1,7 @@
 import { PutCommand, UpdateCommand } from '@aws-sdk/lib-dynamodb';
 import { type StageDeclaration, StageRecord } from './stage.schema.ts';
 import { decideStage, type Stage, stagesOf } from './stage.ts';
-import { environmentTable, type KeyTable, names, query, readItem, send } from './table-client.ts';
+import { environmentTable, type KeyTable, names, queryAll, readItem, send } from './table-client.ts';
 
 /** The partition of all stages: one read has them. */
 const STAGES = 'stages';
@@ -29,24 +29,16 @@ async function storedStages(
   table: KeyTable,
 ): Promise<{ registration: string; record: StageRecord }[]> {
   const stored: { registration: string; record: StageRecord }[] = [];
-  let after: Record<string, unknown> | undefined;
-  do {
-    const page = await query(table, {
-      KeyConditionExpression: '#pk = :stages',
-      // Of what was given up DynamoDB lets go days later.
-      FilterExpression: 'attribute_not_exists(#ttl) OR #ttl > :now',
-      ExpressionAttributeNames: names('pk', 'ttl'),
-      ExpressionAttributeValues: { ':stages': STAGES, ':now': Math.floor(now / 1000) },
-      ConsistentRead: true,
-      ...(after && { ExclusiveStartKey: after }),
-    });
-    for (const item of page.Items ?? [])
-      stored.push({
-        registration: String(item['sk']).split('/')[2] ?? '',
-        record: StageRecord.parse(item),
-      });
-    after = page.LastEvaluatedKey;
-  } while (after);
+  const items = queryAll(table, {
+    KeyConditionExpression: '#pk = :stages',
+    // Of what was given up DynamoDB lets go days later.
+    FilterExpression: 'attribute_not_exists(#ttl) OR #ttl > :now',
+    ExpressionAttributeNames: names('pk', 'ttl'),
+    ExpressionAttributeValues: { ':stages': STAGES, ':now': Math.floor(now / 1000) },
+    ConsistentRead: true,
+  });
+  for await (const item of items)
+    stored.push({ registration: String(item['sk']).split('/')[2] ?? '', record: StageRecord.parse(item) });
   return stored;
 }
 

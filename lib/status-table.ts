@@ -88,7 +88,7 @@ export async function oldestDue(
 ): Promise<string | undefined> {
   const first = await Promise.all(
     shards.map(async (shard) => {
-      for await (const { next_action_at } of dueItems(shard, now, table)) return next_action_at;
+      for await (const { next_action_at } of dueItems(shard, now, table, 1)) return next_action_at;
       return undefined;
     }),
   );

@@ -213,6 +213,19 @@ export async function scan(
   return isOutput(await send(table, new ScanCommand({ TableName: table.tableName, ...input })));
 }
 
+/** Everything that a query finds, page after page as it is taken. */
+export async function* queryAll(
+  table: KeyTable,
+  input: Omit<QueryCommandInput, 'TableName' | 'ExclusiveStartKey'>,
+): AsyncGenerator<Record<string, unknown>, void, undefined> {
+  let from: Record<string, unknown> | undefined;
+  do {
+    const page = await query(table, { ...input, ExclusiveStartKey: from });
+    yield* page.Items ?? [];
+    from = page.LastEvaluatedKey;
+  } while (from);
+}
+
 export type TransactItems = NonNullable<
   ConstructorParameters<typeof TransactWriteCommand>[0]['TransactItems']
 >;

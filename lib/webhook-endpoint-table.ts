@@ -9,7 +9,7 @@ import {
   type KeyTable,
   names,
   pause,
-  query,
+  queryAll,
   readItem,
   send,
   transact,
@@ -208,17 +208,12 @@ export async function endpointsOf(
 
 async function inIndex(webhook_owner: string, table: KeyTable): Promise<WebhookEndpointRecord[]> {
   const found: WebhookEndpointRecord[] = [];
-  let from: Record<string, unknown> | undefined;
-  do {
-    const page = await query(table, {
-      IndexName: WEBHOOKS_BY_OWNER,
-      KeyConditionExpression: '#webhook_owner = :owner',
-      ExpressionAttributeNames: names('webhook_owner'),
-      ExpressionAttributeValues: { ':owner': webhook_owner },
-      ExclusiveStartKey: from,
-    });
-    found.push(...(page.Items ?? []).map(recordOf));
-    from = page.LastEvaluatedKey;
-  } while (from);
+  const items = queryAll(table, {
+    IndexName: WEBHOOKS_BY_OWNER,
+    KeyConditionExpression: '#webhook_owner = :owner',
+    ExpressionAttributeNames: names('webhook_owner'),
+    ExpressionAttributeValues: { ':owner': webhook_owner },
+  });
+  for await (const item of items) found.push(recordOf(item));
   return found;
 }

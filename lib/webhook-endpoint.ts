@@ -1,5 +1,6 @@
 import { type Caller, maySee } from './caller.ts';
 import type { EventType } from './event.schema.ts';
+import { instant } from './instant.ts';
 import { EnvironmentForbidden } from './problem.ts';
 import type { WebhookEndpoint, WebhookEndpointRecord } from './webhook-endpoint.schema.ts';
 
@@ -195,5 +196,3 @@ export function decideAfterAttempt(
   }
   return { noted };
 }
-
-const instant = (ms: number): string => new Date(ms).toISOString();

@@ -22,18 +22,21 @@ const rekey = new RekeyStack(app, 'Rekey', {
   synthesizer: synthesizer(),
   settings,
 });
-const orders = new OrdersStack(app, 'Orders', {
-  description: 'The Orders example: an API of a product team, protected by Rekey',
+/** What every example is given. */
+const example = (description: string) => ({
+  description,
   synthesizer: synthesizer(),
   rekey: importRekey(rekey.stackName),
   mode: settings.mode,
 });
+const orders = new OrdersStack(
+  app,
+  'Orders',
+  example('The Orders example: an API of a product team, protected by Rekey'),
+);
 const ordersWorker = new OrdersWorkerStack(app, 'OrdersWorker', {
-  description: 'The Orders worker example: a client whose key is in Secrets Manager, and rotated there',
-  synthesizer: synthesizer(),
-  rekey: importRekey(rekey.stackName),
+  ...example('The Orders worker example: a client whose key is in Secrets Manager, and rotated there'),
   ordersApiUrl: orders.url,
-  mode: settings.mode,
 });
 const shipments = new ShipmentsStack(app, 'Shipments', {
   description: 'The Shipments example: an HTTP API of a product team, protected by Rekey',
@@ -41,23 +44,20 @@ const shipments = new ShipmentsStack(app, 'Shipments', {
   rekeyStackName: rekey.stackName,
   mode: settings.mode,
 });
-const notifications = new NotificationsStack(app, 'Notifications', {
-  description: 'The Notifications example: a WebSocket API of a product team, protected by Rekey',
-  synthesizer: synthesizer(),
-  rekey: importRekey(rekey.stackName),
-  mode: settings.mode,
-});
-const catalog = new CatalogStack(app, 'Catalog', {
-  description: 'The Catalog example: APIs whose gateway keeps the answers of the authorizer',
-  synthesizer: synthesizer(),
-  rekey: importRekey(rekey.stackName),
-  mode: settings.mode,
-});
-const invoices = new InvoicesStack(app, 'Invoices', {
-  description: 'The Invoices example: an API of a product team that is made from its OpenAPI document',
-  synthesizer: synthesizer(),
-  rekey: importRekey(rekey.stackName),
-  mode: settings.mode,
-});
+const notifications = new NotificationsStack(
+  app,
+  'Notifications',
+  example('The Notifications example: a WebSocket API of a product team, protected by Rekey'),
+);
+const catalog = new CatalogStack(
+  app,
+  'Catalog',
+  example('The Catalog example: APIs whose gateway keeps the answers of the authorizer'),
+);
+const invoices = new InvoicesStack(
+  app,
+  'Invoices',
+  example('The Invoices example: an API of a product team that is made from its OpenAPI document'),
+);
 for (const example of [orders, ordersWorker, shipments, notifications, catalog, invoices])
   example.addStackDependency(rekey);

@@ -1,8 +1,9 @@
 import { Stack } from 'aws-cdk-lib';
-import { CfnApi, CfnAuthorizer, CfnIntegration, CfnRoute, CfnStage } from 'aws-cdk-lib/aws-apigatewayv2';
+import { CfnApi, CfnAuthorizer, type CfnStage } from 'aws-cdk-lib/aws-apigatewayv2';
 import { Construct } from 'constructs';
 import { acknowledgeOpen, type CachingProps, type ProtectedApiProps, Protection } from './protection.ts';
 import type { RouteOptions } from './route-access.ts';
+import { addV2Route, autoDeployedStage } from './v2-api.ts';
 
 const STAGE = '$default';
 
@@ -54,20 +55,7 @@ export class ProtectedHttpApi extends Construct {
       apiId: this.apiId,
       stage: { name: STAGE, kind: 'http' },
     });
-    const { routes, stageVariables, throttle, accessLogs } = this.#protection;
-    this.stage = new CfnStage(this, 'Stage', {
-      apiId: this.apiId,
-      stageName: STAGE,
-      // A route that is deployed before the stage names its scopes is refused meanwhile.
-      autoDeploy: true,
-      stageVariables,
-      accessLogSettings: { destinationArn: accessLogs.logGroupArn, format: JSON.stringify(ACCESS_LOG) },
-      defaultRouteSettings: {
-        throttlingRateLimit: throttle.requestsPerSecond,
-        throttlingBurstLimit: throttle.burst,
-      },
-    });
-    this.stage.node.addDependency(routes.registration);
+    this.stage = autoDeployedStage(this.#v2, STAGE, ACCESS_LOG);
   }
 
   /**
@@ -79,22 +67,16 @@ export class ProtectedHttpApi extends Construct {
   addRoute(route: string, options: RouteOptions): void {
     this.#protection.routes.add(route, options);
     const { handler } = options;
-    const integration = new CfnIntegration(this, `${route} Integration`, {
-      apiId: this.apiId,
-      integrationType: 'AWS_PROXY',
+    const added = addV2Route(this.#v2, route, handler, {
       integrationUri: handler.functionArn,
       payloadFormatVersion: '2.0',
-    });
-    this.#protection.allowHandler(handler, route);
-    const added = new CfnRoute(this, route, {
-      apiId: this.apiId,
-      routeKey: route,
-      target: `integrations/${integration.ref}`,
-      ...(options.public
-        ? { authorizationType: 'NONE' }
-        : { authorizationType: 'CUSTOM', authorizerId: this.#authorizer().ref }),
+      authorizerId: options.public ? undefined : this.#authorizer().ref,
     });
     if (options.public) acknowledgeOpen(added, `${route} is declared public on purpose, with public: true.`);
+  }
+
+  get #v2() {
+    return { construct: this, apiId: this.apiId, protection: this.#protection };
   }
 
   /** The API's authorizer, made for the first route that needs it. */

@@ -2,15 +2,15 @@ import { Stack } from 'aws-cdk-lib';
 import {
   CfnApi,
   CfnAuthorizer,
-  CfnIntegration,
-  CfnRoute,
+  type CfnRoute,
   CfnRouteResponse,
-  CfnStage,
+  type CfnStage,
 } from 'aws-cdk-lib/aws-apigatewayv2';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import { acknowledgeOpen, type ProtectedApiProps, Protection } from './protection.ts';
 import type { RouteOptions } from './route-access.ts';
+import { addV2Route, autoDeployedStage } from './v2-api.ts';
 
 const STAGE = 'v1';
 
@@ -65,19 +65,7 @@ export class ProtectedWebSocketApi extends Construct {
       apiId: this.apiId,
       stage: { name: STAGE, kind: 'websocket' },
     });
-    const { routes, stageVariables, throttle, accessLogs } = this.#protection;
-    this.stage = new CfnStage(this, 'Stage', {
-      apiId: this.apiId,
-      stageName: STAGE,
-      autoDeploy: true,
-      stageVariables,
-      accessLogSettings: { destinationArn: accessLogs.logGroupArn, format: JSON.stringify(ACCESS_LOG) },
-      defaultRouteSettings: {
-        throttlingRateLimit: throttle.requestsPerSecond,
-        throttlingBurstLimit: throttle.burst,
-      },
-    });
-    this.stage.node.addDependency(routes.registration);
+    this.stage = autoDeployedStage(this.#v2, STAGE, ACCESS_LOG);
   }
 
   /**
@@ -107,19 +95,9 @@ export class ProtectedWebSocketApi extends Construct {
   }
 
   #route(route: string, handler: IFunction, isGuarded: boolean): CfnRoute {
-    const integration = new CfnIntegration(this, `${route} Integration`, {
-      apiId: this.apiId,
-      integrationType: 'AWS_PROXY',
+    const added = addV2Route(this.#v2, route, handler, {
       integrationUri: this.#protection.invocationUri(handler.functionArn),
-    });
-    this.#protection.allowHandler(handler, route);
-    const added = new CfnRoute(this, route, {
-      apiId: this.apiId,
-      routeKey: route,
-      target: `integrations/${integration.ref}`,
-      ...(isGuarded
-        ? { authorizationType: 'CUSTOM', authorizerId: this.#authorizer().ref }
-        : { authorizationType: 'NONE' }),
+      authorizerId: isGuarded ? this.#authorizer().ref : undefined,
     });
     if (!isGuarded)
       acknowledgeOpen(
@@ -127,6 +105,10 @@ export class ProtectedWebSocketApi extends Construct {
         'A WebSocket API has authorizers on $connect only; messages belong to an opened connection.',
       );
     return added;
+  }
+
+  get #v2() {
+    return { construct: this, apiId: this.apiId, protection: this.#protection };
   }
 
   #authorizer(): CfnAuthorizer {

@@ -1,31 +1,23 @@
-import { fileURLToPath } from 'node:url';
-import { CfnOutput, Duration, RemovalPolicy, Stack, type StackProps } from 'aws-cdk-lib';
-import { RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { CfnOutput, Duration } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { ProtectedHttpApi, ProtectedRestApi, type RekeyReference } from '../../infra/cdk.ts';
-import { TypeScriptFunction } from '../../infra/typescript-function.ts';
+import { ExampleStack, type ExampleStackProps } from '../example-stack.ts';
 
-export interface CatalogStackProps extends StackProps {
+export interface CatalogStackProps extends ExampleStackProps {
   rekey: RekeyReference;
-  mode: 'production' | 'development';
 }
 
 /** A catalog that is read so often that API Gateway keeps the authorizer's answers, as a REST and as an HTTP API. */
-export class CatalogStack extends Stack {
-  constructor(scope: Construct, id: string, { rekey, mode, ...props }: CatalogStackProps) {
+export class CatalogStack extends ExampleStack {
+  constructor(scope: Construct, id: string, { rekey, ...props }: CatalogStackProps) {
     super(scope, id, props);
-    const logs = {
-      logRetention: RetentionDays.ONE_MONTH,
-      logRemoval: mode === 'production' ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
-    };
-    const handler = new TypeScriptFunction(this, 'Products', {
-      ...logs,
-      description: 'Shows and changes products',
-      entry: fileURLToPath(new URL('products.ts', import.meta.url)),
-      memorySize: 256,
-    });
+    const handler = this.lambda(
+      'Products',
+      new URL('products.ts', import.meta.url),
+      'Shows and changes products',
+    );
 
-    const kept = { rekey, description: 'Catalog', cacheTtl: Duration.minutes(5), ...logs };
+    const kept = { rekey, description: 'Catalog', cacheTtl: Duration.minutes(5), ...this.logs };
     const rest = new ProtectedRestApi(this, 'RestApi', kept);
     const http = new ProtectedHttpApi(this, 'HttpApi', kept);
     for (const api of [rest, http]) {

@@ -1,40 +1,29 @@
-import { fileURLToPath } from 'node:url';
-import { CfnOutput, RemovalPolicy, Stack, type StackProps } from 'aws-cdk-lib';
-import { RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { CfnOutput } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { lookUpRekey, ProtectedHttpApi } from '../../infra/cdk.ts';
-import { TypeScriptFunction } from '../../infra/typescript-function.ts';
+import { ExampleStack, type ExampleStackProps } from '../example-stack.ts';
 
-export interface ShipmentsStackProps extends StackProps {
+export interface ShipmentsStackProps extends ExampleStackProps {
   /** The name of the product's stack. */
   rekeyStackName: string;
-  mode: 'production' | 'development';
 }
 
 /** An HTTP API of a product team, which finds Rekey by its SSM parameters. */
-export class ShipmentsStack extends Stack {
-  constructor(scope: Construct, id: string, { rekeyStackName, mode, ...props }: ShipmentsStackProps) {
+export class ShipmentsStack extends ExampleStack {
+  constructor(scope: Construct, id: string, { rekeyStackName, ...props }: ShipmentsStackProps) {
     super(scope, id, props);
-    const logs = {
-      logRetention: RetentionDays.ONE_MONTH,
-      logRemoval: mode === 'production' ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
-    };
-    const lambda = (functionId: string, file: string, description: string) =>
-      new TypeScriptFunction(this, functionId, {
-        ...logs,
-        description,
-        entry: fileURLToPath(new URL(file, import.meta.url)),
-        memorySize: 256,
-      });
-
     const api = new ProtectedHttpApi(this, 'Api', {
       rekey: lookUpRekey(this, rekeyStackName),
       description: 'Shipments',
       // No route needs it, so that it has to be said: a handler asks for it.
       scopes: { 'shipments:write': 'Send parcels' },
-      ...logs,
+      ...this.logs,
     });
-    const shipments = lambda('Shipments', 'shipments.ts', 'Lists and shows shipments');
+    const shipments = this.lambda(
+      'Shipments',
+      new URL('shipments.ts', import.meta.url),
+      'Lists and shows shipments',
+    );
     api.addRoute('GET /shipments', { scopes: ['shipments:read'], handler: shipments });
     api.addRoute('GET /shipments/{id}', {
       anyOf: [['shipments:read'], ['orders:read', 'shipments:track']],
@@ -43,11 +32,11 @@ export class ShipmentsStack extends Stack {
     // The gateway of an HTTP API can't say which scope is missing; this handler does.
     api.addRoute('POST /shipments', {
       authenticated: true,
-      handler: lambda('SendParcel', 'send-parcel.ts', 'Sends a parcel'),
+      handler: this.lambda('SendParcel', new URL('send-parcel.ts', import.meta.url), 'Sends a parcel'),
     });
     api.addRoute('GET /health', {
       public: true,
-      handler: lambda('Health', 'health.ts', 'Says that it runs'),
+      handler: this.lambda('Health', new URL('health.ts', import.meta.url), 'Says that it runs'),
     });
 
     new CfnOutput(this, 'ShipmentsApiUrl', { value: api.url });

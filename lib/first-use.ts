@@ -1,11 +1,10 @@
 import type { ApiKeyRecord } from './api-key.schema.ts';
-import { isValid, ttlOf } from './api-key.ts';
-import { isEndRecorded, reschedule } from './schedule.ts';
+import { isValid } from './api-key.ts';
+import { startGrace } from './grace.ts';
+import { isEndRecorded } from './schedule.ts';
 import { firstUseOf } from './version.ts';
 
 const MS_PER_HOUR = 3_600_000;
-/** A key in its grace has an heir, and gets no notices. */
-const NO_NOTICES = { notify_days_before: [] };
 
 /** The reason of what the first use of a key does to its parent. */
 export const GRACE_STARTED = 'grace_started';
@@ -27,7 +26,7 @@ export function decideFirstUse(
   record: ApiKeyRecord,
   parent: ApiKeyRecord | undefined,
   now: number,
-  { retention_days }: { retention_days: number },
+  settings: { retention_days: number },
 ): FirstUse {
   const first_used_at = firstUseOf(record, now);
   if (record.pending_until === null) return { used: { first_used_at } };
@@ -40,17 +39,6 @@ export function decideFirstUse(
     !isEndRecorded(parent);
   if (!waits) return { used };
 
-  const graceEnd = now + (record.pending_grace_hours ?? 0) * MS_PER_HOUR;
-  const ownEnd = parent.expires_at === null ? graceEnd : Date.parse(parent.expires_at);
-  const expires_at = new Date(Math.min(ownEnd, graceEnd)).toISOString();
-  const ending = { rotated_at: new Date(now).toISOString(), expires_at };
-  return {
-    used,
-    parent: {
-      ...ending,
-      // Its own end may have been further away: nobody takes back a rotation whose successor is used.
-      ttl: ttlOf({ expires_at, revoked_at: null }, retention_days),
-      ...reschedule(parent, ending, NO_NOTICES, now),
-    },
-  };
+  // Its own end may have been further away, and is not kept: nobody takes back a rotation whose successor is used.
+  return { used, parent: startGrace(parent, (record.pending_grace_hours ?? 0) * MS_PER_HOUR, now, settings) };
 }

@@ -1,5 +1,6 @@
 import type { ApiKeyRecord, GraceStarts } from './api-key.schema.ts';
 import { isValid, statusOf, ttlOf } from './api-key.ts';
+import { startGrace } from './grace.ts';
 import { decideExpiry, inheritExpiry, type LifetimeSettings } from './lifetime.ts';
 import {
   AlreadyRotated,
@@ -206,7 +207,14 @@ export function decideRotation(
   const grace = graceOf(record, request);
   const starts = request.grace_starts ?? record.grace_starts ?? settings.grace_starts;
   const pending = starts === 'first_use' && record.rotated_at === null;
-  const old = pending ? {} : graceFrom(record, grace, now, settings);
+  const old = pending
+    ? {}
+    : {
+        ...startGrace(record, grace, now, settings),
+        // What a successor that nobody used has already shortened is not its own end.
+        before_rotation:
+          record.rotated_at === null ? { expires_at: record.expires_at } : record.before_rotation,
+      };
 
   const { expires_in_days } = request;
   const expires_at =
@@ -258,22 +266,6 @@ export function decideRotation(
       superseded: retired(dropped, SUPERSEDED, now, settings.retention_days),
     }),
     ended: endedBy({ ...record, ...old }, line.ancestors ?? [], now, settings),
-  };
-}
-
-/** The grace of a key that begins now. Its end comes nearer, or stays. */
-function graceFrom(record: ApiKeyRecord, grace: number, now: number, settings: KeySettings) {
-  const graceEnd = now + grace;
-  const ownEnd = record.expires_at === null ? graceEnd : Date.parse(record.expires_at);
-  const expires_at = new Date(Math.min(ownEnd, graceEnd)).toISOString();
-  const rotated_at = record.rotated_at ?? new Date(now).toISOString();
-  return {
-    rotated_at,
-    expires_at,
-    // What a successor that nobody used has already shortened is not its own end.
-    before_rotation: record.rotated_at === null ? { expires_at: record.expires_at } : record.before_rotation,
-    ttl: ttlOf({ expires_at, revoked_at: null }, settings.retention_days)!,
-    ...reschedule(record, { rotated_at, expires_at }, settings, now),
   };
 }
 

@@ -1,14 +1,13 @@
 import { z } from 'zod';
-import { ApiSummary } from '../api.schema.ts';
+import { type Api, ApiSummary } from '../api.schema.ts';
 import { readApis } from '../api-table.ts';
 import { maySee } from '../caller.ts';
 import { currentApis, summaryOf } from '../catalog.ts';
-import { readCursor, signCursor } from '../cursor.ts';
-import { cursorSecret } from '../cursor-secret.ts';
 import { OwnerId } from '../key-fields.schema.ts';
 import { OwnerForbidden } from '../problem.ts';
 import { defineOperation } from './definition.ts';
 import { exampleApi } from './example-api.ts';
+import { pageOfAll } from './page-of-all.ts';
 import { Cursor, Limit } from './page-query.schema.ts';
 import { NextCursor } from './webhook-answers.schema.ts';
 
@@ -39,17 +38,16 @@ export const listApis = defineOperation({
       caller_key_id: caller.key_id,
       query: { owner_id: owner_id ?? null, limit },
     };
-    const secret = await cursorSecret();
-    const after = cursor === undefined ? '' : String(readCursor(cursor, bound, secret));
-    // There are so few that all are read, whatever the page.
-    const rest = currentApis(await readApis())
-      .filter((api) => maySee(caller, api) && (owner_id === undefined || api.owner_id === owner_id))
-      .filter(({ id }) => id > after)
-      .sort((a, b) => (a.id < b.id ? -1 : 1));
-    const page = rest.slice(0, limit);
-    return {
-      data: page.map(summaryOf),
-      next_cursor: rest.length > limit ? signCursor(page.at(-1)!.id, bound, secret) : null,
+    const read = async () =>
+      currentApis(await readApis())
+        .filter((api) => maySee(caller, api) && (owner_id === undefined || api.owner_id === owner_id))
+        .sort((a, b) => (a.id < b.id ? -1 : 1));
+    const byId = {
+      read,
+      positionOf: ({ id }: Api) => id,
+      isAfter: (id: string, after: string) => id > after,
     };
+    const { data, next_cursor } = await pageOfAll(byId, { limit, cursor }, bound);
+    return { data: data.map(summaryOf), next_cursor };
   },
 });

@@ -1,13 +1,12 @@
 import { z } from 'zod';
 import { readApis } from '../api-table.ts';
-import { catalogOf } from '../catalog.ts';
-import { readCursor, signCursor } from '../cursor.ts';
-import { cursorSecret } from '../cursor-secret.ts';
+import { type CatalogEntry, catalogOf } from '../catalog.ts';
 import { Unavailable } from '../problem.ts';
 import { countHolders } from '../scope-holders.ts';
 import { environmentTable } from '../table-client.ts';
 import { defineOperation } from './definition.ts';
 import { exampleApi } from './example-api.ts';
+import { pageOfAll } from './page-of-all.ts';
 import { Cursor, Limit } from './page-query.schema.ts';
 import { NextCursor } from './webhook-answers.schema.ts';
 
@@ -73,19 +72,20 @@ export const listScopes = defineOperation({
       caller_key_id: caller.key_id,
       query: { include: include ?? null, limit },
     };
-    const secret = await cursorSecret();
-    const after = cursor === undefined ? '' : String(readCursor(cursor, bound, secret));
-    const rest = catalogOf(await readApis()).filter(({ scope }) => scope > after);
-    const page = rest.slice(0, limit);
-    const next_cursor = rest.length > limit ? signCursor(page.at(-1)!.scope, bound, secret) : null;
-    if (include === undefined) return { data: page, next_cursor };
+    const byName = {
+      read: async () => catalogOf(await readApis()),
+      positionOf: ({ scope }: CatalogEntry) => scope,
+      isAfter: (scope: string, after: string) => scope > after,
+    };
+    const { data, next_cursor } = await pageOfAll(byName, { limit, cursor }, bound);
+    if (include === undefined) return { data, next_cursor };
 
     const { holders, complete } = await countHolders(
-      page.map(({ scope }) => scope),
+      data.map(({ scope }) => scope),
       now,
       environmentTable(),
     );
     if (!complete) throw new Unavailable(60);
-    return { data: page.map((entry, index) => ({ ...entry, ...holders[index] })), next_cursor };
+    return { data: data.map((entry, index) => ({ ...entry, ...holders[index] })), next_cursor };
   },
 });

@@ -1,14 +1,13 @@
 import { z } from 'zod';
 import { maySee } from '../caller.ts';
-import { readCursor, signCursor } from '../cursor.ts';
-import { cursorSecret } from '../cursor-secret.ts';
 import { OwnerId } from '../key-fields.schema.ts';
 import { OwnerForbidden } from '../problem.ts';
-import { WebhookEndpoint } from '../webhook-endpoint.schema.ts';
+import { WebhookEndpoint, type WebhookEndpointRecord } from '../webhook-endpoint.schema.ts';
 import { publicEndpoint } from '../webhook-endpoint.ts';
 import { endpointsOf } from '../webhook-endpoint-table.ts';
 import { defineOperation } from './definition.ts';
 import { exampleEndpoint } from './example-webhook.ts';
+import { pageOfAll } from './page-of-all.ts';
 import { Cursor, Limit } from './page-query.schema.ts';
 import { NextCursor } from './webhook-answers.schema.ts';
 
@@ -44,15 +43,12 @@ export const listWebhookEndpoints = defineOperation({
       caller_key_id: caller.key_id,
       query: { owner_id, limit },
     };
-    const secret = await cursorSecret();
-    const after = cursor === undefined ? undefined : String(readCursor(cursor, bound, secret));
-    // An owner has so few that all are read, whatever the page.
-    const all = await endpointsOf(owner_id, { all_owners: caller.owner_access === 'any' });
-    const rest = after === undefined ? all : all.filter(({ id }) => id < after);
-    const page = rest.slice(0, limit);
-    return {
-      data: page.map(publicEndpoint),
-      next_cursor: rest.length > limit ? signCursor(page.at(-1)!.id, bound, secret) : null,
+    const newestFirst = {
+      read: () => endpointsOf(owner_id, { all_owners: caller.owner_access === 'any' }),
+      positionOf: ({ id }: WebhookEndpointRecord) => id,
+      isAfter: (id: string, after: string) => id < after,
     };
+    const { data, next_cursor } = await pageOfAll(newestFirst, { limit, cursor }, bound);
+    return { data: data.map(publicEndpoint), next_cursor };
   },
 });

@@ -20,6 +20,7 @@ import { putDelivery } from '../../lib/delivery-table.ts';
 import { systemOrigin } from '../../lib/event.ts';
 import { BY_OWNER, EVENTS_BY_OWNER, WEBHOOKS_BY_OWNER } from '../../lib/table-layout.ts';
 import { type Answer, newOwner, productOf } from './client.ts';
+import { askControl, invokeFunction } from './control.ts';
 import { advance, forget, type RunningStack, sharedAssembly, startRunningStack } from './running-stack.ts';
 
 /**
@@ -101,22 +102,12 @@ interface Subject {
   events: string[];
 }
 
-const control = async (method: string, path: string, body?: unknown) => {
-  const answer = await fetch(stack.control + path, {
-    method,
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-  });
-  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
-  return answer;
-};
+const control = (method: string, path: string, body?: unknown) => askControl(stack, method, path, body);
 const callsOf = async (name: string): Promise<{ call: string; request_id: string }[]> =>
-  ((await (await control('GET', `/calls?function=${name}`)).json()) as { calls: never[] }).calls;
+  (await control('GET', `/calls?function=${name}`)).calls;
 /** @returns whether the function did not fail */
-const invoke = async (name: string, event: object): Promise<boolean> => {
-  const [, physical] = Object.entries(stack.functions).find(([id]) => id.includes(`/${name}`))!;
-  const answer = await control('POST', `/2015-03-31/functions/${physical}/invocations`, event);
-  return !answer.headers.has('x-amz-function-error');
-};
+const invoke = async (name: string, event: object): Promise<boolean> =>
+  !(await invokeFunction(stack, name, event)).failed;
 
 const ask = async (
   method: string,
@@ -177,14 +168,14 @@ const mustArrive = async (owner: string): Promise<true> => {
 /** Until nothing is on its way from the bus to an endpoint; what was broken off comes back by its time only. */
 const settled = async (): Promise<void> => {
   for (const deadline = Date.now() + 5_000; Date.now() < deadline; await sleep(50)) {
-    const queues = (await (await control('GET', '/queues')).json()) as Record<string, Record<string, number>>;
+    const queues = (await control('GET', '/queues')) as Record<string, Record<string, number>>;
     const depths = Object.entries(queues).filter(([name]) => !name.includes('DeadLetters'));
     if (depths.every(([, { visible, in_flight }]) => visible === 0 && in_flight === 0)) return;
   }
 };
 
 const clockOf = async (): Promise<number> =>
-  Date.parse(((await (await control('GET', '/clock')).json()) as { now: string }).now);
+  Date.parse(((await control('GET', '/clock')) as { now: string }).now);
 
 /**
  * A delivery to an endpoint that answers: held, or due ten minutes ago. Of an event that the endpoint does not listen
@@ -537,7 +528,7 @@ const scenarios: Record<string, () => Promise<Subject>> = {
   'replay-events': async () => {
     const owner = newOwner('crash');
     await newKey(owner);
-    const { now } = (await (await control('GET', '/clock')).json()) as { now: string };
+    const { now } = (await control('GET', '/clock')) as { now: string };
     const around = (seconds: number) => new Date(Date.parse(now) + seconds * 1000).toISOString();
     const body = { from: around(-3600), to: around(60), owner_id: owner };
     // What signs cursors is made once in the life of a table, so each time here its life begins anew.
@@ -567,7 +558,7 @@ const scenarios: Record<string, () => Promise<Subject>> = {
   },
   'sweep-keys': async () => {
     const owner = newOwner('crash');
-    const { now } = (await (await control('GET', '/clock')).json()) as { now: string };
+    const { now } = (await control('GET', '/clock')) as { now: string };
     // Its one notice is at half of its life. A jump of five minutes would void the signatures of the other lanes' calls.
     await newKey(owner, { expires_at: new Date(Date.parse(now) + 300_000).toISOString() });
     await advance(stack, 160);
@@ -739,7 +730,7 @@ async function published(owner?: string): Promise<void> {
     .filter(({ pk }) => pk.startsWith('events_'))
     .map(({ event }) => String(event));
   for (const deadline = Date.now() + 30_000; ; ) {
-    const { events } = (await (await control('GET', '/events')).json()) as {
+    const { events } = (await control('GET', '/events')) as {
       events: { event: { detail: unknown } }[];
     };
     const seen = new Set(events.map(({ event }) => JSON.stringify(event.detail)));
@@ -759,7 +750,7 @@ async function untilThrough({ act }: Subject): Promise<number> {
 /** Whether the last fault for a function has met its call. What a queue feeds may go on after its work shows. */
 async function isHit(physical: string): Promise<boolean> {
   for (const deadline = Date.now() + 1_500; Date.now() < deadline; await sleep(50)) {
-    const { faults } = (await (await control('GET', '/faults')).json()) as {
+    const { faults } = (await control('GET', '/faults')) as {
       faults: { function: string; hit: unknown }[];
     };
     if (faults.findLast((each) => each.function === physical)?.hit !== null) return true;
@@ -796,7 +787,7 @@ async function breakEachCall(name: string): Promise<string[]> {
         if (!isWrite(call)) await cool();
         if (tries === 1) {
           const asked = await control('POST', '/faults', { function: name, call, nth, fault });
-          physical = ((await asked.json()) as { function: string }).function;
+          physical = asked.function;
         }
         try {
           await untilThrough(subject);

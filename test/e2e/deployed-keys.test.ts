@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { askControl, invokeFunction } from './control.ts';
 import {
   advance,
   everyFile,
@@ -47,23 +48,8 @@ const valueIn = (name: string, stage = 'AWSCURRENT'): Value => {
   const { versions } = secretOf(name);
   return JSON.parse(Object.values(versions).find(({ stages }) => stages.includes(stage))!.value!);
 };
-const invoke = async (name: string): Promise<unknown> => {
-  const [, physical] = Object.entries(stack.functions).find(([id]) => id.includes(`/${name}`))!;
-  const answer = await fetch(`${stack.control}/2015-03-31/functions/${physical}/invocations`, {
-    method: 'POST',
-    body: '{}',
-  });
-  return answer.json();
-};
-const control = async (method: string, path: string, body?: object) => {
-  const answer = await fetch(stack.control + path, {
-    method,
-    ...(body && { body: JSON.stringify(body) }),
-  });
-  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
-  const text = await answer.text();
-  return text === '' ? undefined : JSON.parse(text);
-};
+const invoke = async (name: string): Promise<unknown> => (await invokeFunction(stack, name)).payload;
+const control = (method: string, path: string, body?: object) => askControl(stack, method, path, body);
 const getOrders = async (key: string): Promise<number> =>
   (await fetch(`${stack.apis.orders}/orders`, { headers: { 'x-api-key': key } })).status;
 const self = async (key: string) =>

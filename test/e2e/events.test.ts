@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { admin, management, newKey, newOwner, orders, stack } from './client.ts';
+import { until } from './until.ts';
 
 interface ListedEvent {
   id: string;
@@ -9,15 +10,6 @@ interface ListedEvent {
   api_key_id: string;
   owner_id: string;
 }
-
-/** Whether it comes true within some seconds. */
-const until = async (holds: () => Promise<boolean>): Promise<boolean> => {
-  for (const end = Date.now() + 15_000; Date.now() < end; ) {
-    if (await holds()) return true;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  return false;
-};
 
 const owner_id = newOwner();
 const stranger_id = newOwner();
@@ -207,7 +199,7 @@ describe('POST /events/replay', () => {
   it('puts the stored event on the bus again, with its old id and as it was recorded', async () => {
     const [event] = (await all(`type=api_key.revoked`)).events;
     const at = Date.parse(event!.occurred_at);
-    const published = await until(async () => (await onTheBus(event!.id)).length === 1);
+    const published = await until(async () => (await onTheBus(event!.id)).length === 1, 15);
     expect(published).toBe(true);
     const range = { from: event!.occurred_at, to: new Date(at + 1).toISOString() };
     expect(await replay({ ...range, owner_id, types: ['api_key.revoked'] })).toMatchObject({
@@ -235,7 +227,7 @@ describe('POST /events/replay', () => {
         data: { replay: { ...range, types: ['api_key.revoked'], owner_id: null } },
       }),
     ]);
-    expect(await until(async () => (await onTheBus(body.data[0].id)).length > 0)).toBe(true);
+    expect(await until(async () => (await onTheBus(body.data[0].id)).length > 0, 15)).toBe(true);
   });
 
   it('is for live keys that act for all owners, and have the scope', async () => {

@@ -4,7 +4,6 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { digestOf, mintKey, newKeyId } from '../../lib/key-format.ts';
 import { managementOf, newOwner, productOf } from './client.ts';
@@ -16,8 +15,11 @@ import {
   sharedAssembly,
   startRunningStack,
 } from './running-stack.ts';
+import { eventually } from './until.ts';
 
 const SLOW = 60_000;
+/** Seconds that messages and events take at most. */
+const MOMENT = 15;
 const IDENTIFIER = 'a'.repeat(64);
 const signer = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 
@@ -65,14 +67,6 @@ const newKey = async (more: object = {}) => {
   };
 };
 const use = async (key: string) => (await orders('GET', '/orders', { key })).status;
-/** Tries until it holds: messages and events take a moment. */
-const eventually = async (holds: () => Promise<boolean>): Promise<void> => {
-  for (let tries = 0; tries < 150; tries++) {
-    if (await holds()) return;
-    await sleep(100);
-  }
-  throw new Error('it did not come to hold');
-};
 const eventsOf = async (id: string) => (await ask('GET', `/api-keys/${id}/events`)).body.data;
 const find = async (id: string, type: string) =>
   (await eventsOf(id)).find((event: { type: string }) => event.type === type);
@@ -88,8 +82,8 @@ describe('whoever finds a key', () => {
         headers: { 'user-agent': 'finder' },
       });
       expect(answer).toMatchObject({ status: 202, body: { status: 'accepted' } });
-      await eventually(async () => (await use(key)) === 401);
-      await eventually(async () => (await find(id, 'api_key.leaked')) !== undefined);
+      await eventually(async () => (await use(key)) === 401, MOMENT);
+      await eventually(async () => (await find(id, 'api_key.leaked')) !== undefined, MOMENT);
       expect(await find(id, 'api_key.leaked')).toMatchObject({
         actor: 'anonymous',
         source_ip: '127.0.0.1',
@@ -164,9 +158,9 @@ describe('GitHub', () => {
           { token_hash: digestOf('ghp_x'), token_type: 'rekey_api_key', label: 'false_positive' },
         ],
       });
-      await eventually(async () => (await use(one.key)) === 401);
+      await eventually(async () => (await use(one.key)) === 401, MOMENT);
       expect(await use(two.key)).toBe(200);
-      await eventually(async () => (await find(one.id, 'api_key.leaked')) !== undefined);
+      await eventually(async () => (await find(one.id, 'api_key.leaked')) !== undefined, MOMENT);
       expect(await find(one.id, 'api_key.leaked')).toMatchObject({
         actor: 'system:report-github-leaks',
         data: {
@@ -267,7 +261,7 @@ describe('a key that is used after its grace', () => {
       await advance(stack, 3_700);
       expect(await use(old.key)).toBe(401);
       expect(await find(old.id, 'api_key.reuse_detected')).toMatchObject({ source_ip: '127.0.0.1' });
-      await eventually(async () => (await use(next)) === 401);
+      await eventually(async () => (await use(next)) === 401, MOMENT);
       expect(
         (await everyItem(stack)).filter((item) => JSON.stringify(item).includes('compromise_0')),
       ).toEqual([]);

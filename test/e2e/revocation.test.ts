@@ -1,7 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { managementOf } from './client.ts';
+import { askControl } from './control.ts';
 import { rawRequest } from './raw-request.ts';
 import { forget, type RunningStack, startRunningStack } from './running-stack.ts';
+import { eventually } from './until.ts';
 
 /** On a stack of its own, with the canary: its faults and its calls are nobody else's. */
 let stack: RunningStack;
@@ -17,14 +19,7 @@ afterAll(async () => {
 });
 afterEach(() => control('DELETE', '/faults'));
 
-const control = async (method: string, path: string, body?: unknown) => {
-  const answer = await fetch(`${stack.control}${path}`, {
-    method,
-    headers: { 'content-type': 'application/json' },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-  });
-  return answer.status === 204 ? undefined : answer.json();
-};
+const control = (method: string, path: string, body?: unknown) => askControl(stack, method, path, body);
 const manage = (method: string, path: string, body?: unknown, key = stack.admin_key) =>
   managementOf(stack.apis.management)(method, path, { key, body });
 let owners = 0;
@@ -49,14 +44,6 @@ const flushes = async (): Promise<number> => {
     ({ call, status }) => call.startsWith('apigateway:') && status !== undefined && status < 300,
   ).length;
 };
-const eventually = async (holds: () => Promise<boolean>, seconds: number) => {
-  const end = Date.now() + seconds * 1000;
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`did not happen in ${seconds} s`);
-    await new Promise((soon) => setTimeout(soon, 200));
-  }
-};
-
 /** Until what came before is done with: its second flush is 15 s after it. */
 const quiet = async () => {
   let seen = await flushes();

@@ -4,7 +4,7 @@ import { type Receiver, startReceiver } from '../lib/webhook-receiver.ts';
 import type { Answer } from './client.ts';
 import { managementOf, productOf } from './client.ts';
 import { everyFile, everyItem, forget, type RunningStack, startRunningStack } from './running-stack.ts';
-import { until } from './webhook-endpoints.ts';
+import { until } from './until.ts';
 
 /** Every operation and every refusal, then a search of every byte that was written anywhere. */
 describe('the plaintext of a key', () => {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
 import { newKey } from '../../lib/new-key.ts';
 import { openTable } from '../../lib/table-client.ts';
+import { askControl, invokeFunction } from './control.ts';
 import { everyItem, forget, type RunningStack, sharedAssembly, startRunningStack } from './running-stack.ts';
 
 const DAY = 86_400_000;
@@ -83,21 +84,11 @@ const told = async (): Promise<string[]> =>
       return `${pk!.S} ${type} ${data.notify_days_before ?? ''}`;
     });
 
-const control = async (method: string, path: string, body?: unknown): Promise<void> => {
-  const sent = body === undefined ? {} : { body: JSON.stringify(body) };
-  const answer = await fetch(stack.control + path, { method, ...sent });
-  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status}`);
-};
+const control = (method: string, path: string, body?: unknown) => askControl(stack, method, path, body);
 
 it('a sweep that runs out of time is followed by others until all is done, each thing once', async () => {
-  const [, name] = Object.entries(stack.functions).find(([id]) => id.startsWith('Rekey/SweepKeys'))!;
-  const sweep = async (): Promise<{ events: number; finished: boolean }> => {
-    const answer = await fetch(`${stack.control}/2015-03-31/functions/${name}/invocations`, {
-      method: 'POST',
-      body: '{}',
-    });
-    return (await answer.json()) as { events: number; finished: boolean };
-  };
+  const sweep = async (): Promise<{ events: number; finished: boolean }> =>
+    (await invokeFunction(stack, 'SweepKeys')).payload;
   /** The answers to its second query and to the one after that are lost, each for three seconds: its time is over. */
   const slowSweep = async (): Promise<{ events: number; finished: boolean }> => {
     await control('DELETE', '/faults');

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { afterEach } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
 import { type Answer, type Received, type Receiver, startReceiver } from '../lib/webhook-receiver.ts';
 import { admin, management } from './client.ts';
@@ -90,11 +91,18 @@ export async function recorded(
   return texts;
 }
 
-export async function until(what: () => boolean | Promise<boolean>, seconds: number): Promise<boolean> {
-  const end = Date.now() + seconds * 1_000;
-  while (!(await what())) {
-    if (Date.now() > end) return false;
-    await new Promise((later) => setTimeout(later, 200));
-  }
-  return true;
+/** Registers endpoints as `register` does, and gives them up after each test. */
+export function registersForEachTest(): typeof register {
+  const open: Registered[] = [];
+  afterEach(async () => {
+    for (const { id, receiver } of open.splice(0)) {
+      await management('DELETE', `/webhook-endpoints/${id}`, { key: admin });
+      await receiver.close();
+    }
+  });
+  return async (...parameters) => {
+    const one = await register(...parameters);
+    open.push(one);
+    return one;
+  };
 }

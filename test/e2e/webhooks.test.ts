@@ -1,20 +1,10 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { status } from '../lib/webhook-receiver.ts';
 import { admin, management, newKey, newOwner } from './client.ts';
-import { keyIn, type Registered, recorded, register, until } from './webhook-endpoints.ts';
+import { until } from './until.ts';
+import { keyIn, type Registered, recorded, registersForEachTest } from './webhook-endpoints.ts';
 
-const open: Registered[] = [];
-afterEach(async () => {
-  for (const { id, receiver } of open.splice(0)) {
-    await management('DELETE', `/webhook-endpoints/${id}`, { key: admin });
-    await receiver.close();
-  }
-});
-const registered = async (...parameters: Parameters<typeof register>): Promise<Registered> => {
-  const one = await register(...parameters);
-  open.push(one);
-  return one;
-};
+const registered = registersForEachTest();
 const deliveries = async ({ id }: Registered, query = '') =>
   (await management('GET', `/webhook-endpoints/${id}/deliveries${query}`, { key: admin })).body.data;
 

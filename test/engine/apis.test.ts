@@ -19,9 +19,10 @@ import { registerRoutes } from '../../lib/route-table.ts';
 import { type RouteScopes, routesHash } from '../../lib/routes.ts';
 import { ADMIN, type ApiRequest, call } from '../lib/api-event.ts';
 import { type Engine, startEngine } from './engine.ts';
+import { setEnvironment } from './environment.ts';
 import { unreliableNetwork } from './unreliable-network.ts';
 
-const before = { ...process.env };
+let restore: () => void;
 let engine: Engine;
 let apis = 0;
 /** An API that no other test uses, and a resource of scopes that only it knows. */
@@ -32,27 +33,15 @@ const newApi = () => {
 
 beforeAll(async () => {
   engine = await startEngine();
-  Object.assign(process.env, {
-    REKEY_ACCOUNT_ID: '000000000000',
-    REKEY_GRACE_STARTS: 'now',
-    REKEY_PENDING_DAYS: '7',
-    REKEY_MOST_VALID_KEYS: '2',
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'engine',
-    AWS_SECRET_ACCESS_KEY: 'engine',
-    AWS_ENDPOINT_URL_DYNAMODB: engine.endpoint,
-    REKEY_TABLE_NAME: engine.table.tableName,
-    REKEY_KEY_PREFIX: 'rk',
-    REKEY_DEFAULT_LIFETIME_DAYS: '90',
-    REKEY_MAX_LIFETIME_DAYS: '365',
-    REKEY_ALLOW_NEVER_EXPIRING: 'false',
-    REKEY_RETENTION_DAYS: '90',
-    REKEY_EVENT_RETENTION_DAYS: '400',
-    REKEY_NOTIFY_DAYS_BEFORE: '14',
-  });
+  restore = setEnvironment(
+    { endpoint: engine.endpoint, tableName: engine.table.tableName },
+    {
+      REKEY_ACCOUNT_ID: '000000000000',
+    },
+  );
 });
 afterAll(async () => {
-  process.env = before;
+  restore();
   await engine.close();
 });
 beforeEach(() => {

@@ -10,6 +10,7 @@ import { createRouteReader } from '../../lib/route-reader.ts';
 import { routesHash } from '../../lib/routes.ts';
 import { API_ID, authorizerEvent } from '../lib/authorizer-event.ts';
 import { type Engine, startEngine } from './engine.ts';
+import { awsEnvironment } from './environment.ts';
 import { aKey, by } from './keys.ts';
 
 const ROUTES = { 'GET /orders': ['orders:read'], 'POST /orders': ['orders:write'] };
@@ -23,12 +24,7 @@ let call: ReturnType<typeof createDynamoDbCall>;
 beforeAll(async () => {
   engine = await startEngine();
   table = engine.table.tableName;
-  call = createDynamoDbCall({
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'engine',
-    AWS_SECRET_ACCESS_KEY: 'engine',
-    AWS_ENDPOINT_URL_DYNAMODB: engine.endpoint,
-  });
+  call = createDynamoDbCall(awsEnvironment(engine.endpoint));
   await engine.table.client.send(
     new PutCommand({
       TableName: table,

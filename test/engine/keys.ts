@@ -4,6 +4,7 @@ import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
 import { ttlOf } from '../../lib/api-key.ts';
 import type { Origin } from '../../lib/event.ts';
 import { mintKey, newKeyId } from '../../lib/key-format.ts';
+import { createKey } from '../../lib/key-table.ts';
 import { successorRecord } from '../../lib/new-key.ts';
 import {
   decideRotation,
@@ -127,4 +128,16 @@ export async function outcomes<T>(deeds: Promise<T>[]): Promise<{ done: T[]; pro
         : [],
     ),
   };
+}
+
+/** A key as it is stored, and its text. */
+export async function storeKey(
+  table: KeyTable,
+  facts: Partial<ApiKeyRecord> = {},
+): Promise<{ text: string; record: ApiKeyRecord }> {
+  const id = newKeyId(NOW);
+  const { key, digest, hint } = mintKey({ prefix: 'rk', environment: 'live', id });
+  const record = aKey({ id, digest, hint, ...facts });
+  await createKey(record, by(), undefined, table);
+  return { text: key.reveal(), record };
 }

@@ -3,10 +3,10 @@ import { actOnLeaks } from '../../lib/act-on-leaks.ts';
 import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
 import { type Event, eventSchemaOf } from '../../lib/event.schema.ts';
 import { mintKey, newKeyId } from '../../lib/key-format.ts';
-import { createKey, getKey, updateKey } from '../../lib/key-table.ts';
+import { getKey, updateKey } from '../../lib/key-table.ts';
 import { LEAKED, leakedKey, type OnLeak } from '../../lib/leak.ts';
 import { type Engine, startEngine } from './engine.ts';
-import { aKey, by, DAY, everything, HOUR, instant, NOW, RETENTION_DAYS } from './keys.ts';
+import { by, DAY, everything, HOUR, instant, NOW, RETENTION_DAYS, storeKey } from './keys.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -15,13 +15,7 @@ beforeAll(async () => {
 afterAll(() => engine?.close());
 
 const now = NOW + 2 * HOUR;
-const stored = async (facts: Partial<ApiKeyRecord> = {}): Promise<{ text: string; record: ApiKeyRecord }> => {
-  const id = newKeyId(NOW);
-  const { key, digest, hint } = mintKey({ prefix: 'rk', environment: 'live', id });
-  const record = aKey({ id, digest, hint, ...facts });
-  await createKey(record, by(), undefined, engine.table);
-  return { text: key.reveal(), record };
-};
+const stored = (facts: Partial<ApiKeyRecord> = {}) => storeKey(engine.table, facts);
 const from = { actor: 'anonymous', request_id: 'r-1', source_ip: '198.51.100.7', user_agent: 'curl' };
 const messageOf = (texts: string[], places: string[] = []) => ({
   messageId: 'm-1',

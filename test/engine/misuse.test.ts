@@ -6,36 +6,25 @@ import { createDynamoDbCall } from '../../lib/dynamodb-http.ts';
 import { type Event, type EventType, eventSchemaOf } from '../../lib/event.schema.ts';
 import { mintKey, newKeyId } from '../../lib/key-format.ts';
 import { createKeyReader } from '../../lib/key-reader.ts';
-import { createKey, getKey, rotateKey, tell } from '../../lib/key-table.ts';
+import { getKey, rotateKey, tell } from '../../lib/key-table.ts';
 import { misuseData } from '../../lib/misuse.ts';
 import { REUSE_DETECTED, revokeReused } from '../../lib/revoke-reused.ts';
 import { authorizerEvent } from '../lib/authorizer-event.ts';
 import { type Engine, startEngine } from './engine.ts';
-import { aKey, by, DAY, everything, HOUR, instant, NOW, RETENTION_DAYS, rotating } from './keys.ts';
+import { awsEnvironment } from './environment.ts';
+import { by, DAY, everything, HOUR, instant, NOW, RETENTION_DAYS, rotating, storeKey } from './keys.ts';
 
 let engine: Engine;
 let call: ReturnType<typeof createDynamoDbCall>;
 beforeAll(async () => {
   engine = await startEngine();
-  call = createDynamoDbCall({
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'engine',
-    AWS_SECRET_ACCESS_KEY: 'engine',
-    AWS_ENDPOINT_URL_DYNAMODB: engine.endpoint,
-  });
+  call = createDynamoDbCall(awsEnvironment(engine.endpoint));
 });
 afterAll(() => engine?.close());
 
 const SETTINGS = { late_use_minutes: 60 };
 
-/** A key as it is stored, and its text. */
-const stored = async (facts: Partial<ApiKeyRecord> = {}): Promise<{ text: string; record: ApiKeyRecord }> => {
-  const id = newKeyId(NOW);
-  const { key, digest, hint } = mintKey({ prefix: 'rk', environment: 'live', id });
-  const record = aKey({ id, digest, hint, ...facts });
-  await createKey(record, by(), undefined, engine.table);
-  return { text: key.reveal(), record };
-};
+const stored = (facts: Partial<ApiKeyRecord> = {}) => storeKey(engine.table, facts);
 /** One that was rotated, and whose grace ended so long ago. */
 const superseded = (ms: number, now: number, facts: Partial<ApiKeyRecord> = {}) =>
   stored({

@@ -16,6 +16,7 @@ import {
 import { decideCancellation, ROTATION_CANCELLED, type RotationRequest } from '../../lib/rotation.ts';
 import { sweepKeys } from '../../lib/sweep.ts';
 import { type Engine, startEngine } from './engine.ts';
+import { awsEnvironment } from './environment.ts';
 import { aKey, by, DAY, everything, HOUR, instant, NOW, outcomes, rotating, SETTINGS } from './keys.ts';
 
 let engine: Engine;
@@ -55,12 +56,7 @@ const writers = {
   'the authorizer': (key: ApiKeyRecord, now: number) =>
     createKeyReader({
       table: engine.table.tableName,
-      call: createDynamoDbCall({
-        AWS_REGION: 'us-east-1',
-        AWS_ACCESS_KEY_ID: 'engine',
-        AWS_SECRET_ACCESS_KEY: 'engine',
-        AWS_ENDPOINT_URL_DYNAMODB: engine.endpoint,
-      }),
+      call: createDynamoDbCall(awsEnvironment(engine.endpoint)),
       eventRetentionDays: 400,
       retentionDays: SETTINGS.retention_days,
     }).markFirstUse(key.id, key.digest, by(now)),

@@ -8,34 +8,22 @@ import { updateKey } from '../../lib/operations/update-key.ts';
 import { sweepKeys } from '../../lib/sweep.ts';
 import { call } from '../lib/api-event.ts';
 import { type Engine, startEngine } from './engine.ts';
+import { setEnvironment } from './environment.ts';
 import { DAY, everything, HOUR, instant, NOW, SETTINGS } from './keys.ts';
 import { knowScopes } from './known-scopes.ts';
 
 let engine: Engine;
-const before = { ...process.env };
+let restore: () => void;
 beforeAll(async () => {
   engine = await startEngine();
   await knowScopes(engine.table, 'orders:read');
-  Object.assign(process.env, {
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'engine',
-    AWS_SECRET_ACCESS_KEY: 'engine',
-    AWS_ENDPOINT_URL_DYNAMODB: engine.endpoint,
-    REKEY_TABLE_NAME: engine.table.tableName,
-    REKEY_KEY_PREFIX: 'rk',
-    REKEY_DEFAULT_LIFETIME_DAYS: '365',
-    REKEY_MAX_LIFETIME_DAYS: '365',
-    REKEY_ALLOW_NEVER_EXPIRING: 'false',
-    REKEY_RETENTION_DAYS: '90',
-    REKEY_EVENT_RETENTION_DAYS: '400',
-    REKEY_NOTIFY_DAYS_BEFORE: '14',
-    REKEY_GRACE_STARTS: 'now',
-    REKEY_PENDING_DAYS: '7',
-    REKEY_MOST_VALID_KEYS: '2',
-  });
+  restore = setEnvironment(
+    { endpoint: engine.endpoint, tableName: engine.table.tableName },
+    { REKEY_DEFAULT_LIFETIME_DAYS: '365' },
+  );
 });
 afterAll(async () => {
-  process.env = before;
+  restore();
   jest.restoreAllMocks();
   await engine.close();
 });

@@ -18,6 +18,7 @@ import {
 import { KeyRevoked } from '../../lib/problem.ts';
 import { ConditionFailed, type KeyTable, transact } from '../../lib/table-client.ts';
 import { type Engine, startEngine } from './engine.ts';
+import { awsEnvironment } from './environment.ts';
 import {
   aKey,
   by,
@@ -134,12 +135,7 @@ describe('every change of a key', () => {
     },
     'markFirstUse of the authorizer': {
       deed: (key) => {
-        const call = createDynamoDbCall({
-          AWS_REGION: 'us-east-1',
-          AWS_ACCESS_KEY_ID: 'engine',
-          AWS_SECRET_ACCESS_KEY: 'engine',
-          AWS_ENDPOINT_URL_DYNAMODB: engine.endpoint,
-        });
+        const call = createDynamoDbCall(awsEnvironment(engine.endpoint));
         const reader = createKeyReader({
           table: engine.table.tableName,
           call,

@@ -20,6 +20,7 @@ import type { WebhookEndpoint } from '../../lib/webhook-endpoint.schema.ts';
 import { MOST_ENDPOINTS } from '../../lib/webhook-endpoint-table.ts';
 import { ADMIN, type ApiRequest, call } from '../lib/api-event.ts';
 import { type Engine, startEngine } from './engine.ts';
+import { setEnvironment } from './environment.ts';
 import { everything } from './keys.ts';
 import { type Fate, type Network, unreliableNetwork } from './unreliable-network.ts';
 
@@ -34,7 +35,7 @@ const secretsManager = mockClient(SecretsManagerClient);
 let owners = 0;
 const newOwner = () => `owner-${owners++}`;
 
-const before = { ...process.env };
+let restore: () => void;
 beforeAll(async () => {
   engine = await startEngine();
   network = await unreliableNetwork(engine.endpoint, (name) =>
@@ -42,23 +43,19 @@ beforeAll(async () => {
       ? (fates.shift() ?? 'pass')
       : 'pass',
   );
-  Object.assign(process.env, {
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'engine',
-    AWS_SECRET_ACCESS_KEY: 'engine',
-    AWS_ENDPOINT_URL_DYNAMODB: network.endpoint,
-    REKEY_TABLE_NAME: engine.table.tableName,
-    REKEY_KEY_PREFIX: 'rk',
-    REKEY_EVENT_RETENTION_DAYS: '400',
-    REKEY_WEBHOOK_ROOT_SECRET_ARN: 'arn:aws:secretsmanager:us-east-1:000000000000:secret:root',
-    REKEY_DELIVERIES_QUEUE_URL: 'http://127.0.0.1/queue/fast',
-    REKEY_SLOW_DELIVERIES_QUEUE_URL: 'http://127.0.0.1/queue/slow',
-    REKEY_ALLOW_LOOPBACK_HTTP_WEBHOOKS: 'true',
-  });
+  restore = setEnvironment(
+    { endpoint: network.endpoint, tableName: engine.table.tableName },
+    {
+      REKEY_WEBHOOK_ROOT_SECRET_ARN: 'arn:aws:secretsmanager:us-east-1:000000000000:secret:root',
+      REKEY_DELIVERIES_QUEUE_URL: 'http://127.0.0.1/queue/fast',
+      REKEY_SLOW_DELIVERIES_QUEUE_URL: 'http://127.0.0.1/queue/slow',
+      REKEY_ALLOW_LOOPBACK_HTTP_WEBHOOKS: 'true',
+    },
+  );
   secretsManager.onAnyCommand().resolves({ SecretString: 'r'.repeat(64) });
 });
 afterAll(async () => {
-  process.env = before;
+  restore();
   await network?.close();
   await engine?.close();
 });

@@ -1,20 +1,16 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { Duration, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
-import { Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
+import type { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { importRekey, lookUpRekey, ProtectedHttpApi, ProtectedWebSocketApi } from '../../infra/cdk.ts';
 import { routesHash } from '../../lib/routes.ts';
-import { appForTemplates, ofType, resourcesOf } from './synthesize.ts';
+import { appForTemplates, handlerIn, ofType, resourcesOf } from './synthesize.ts';
 
 let stack: Stack;
 let handler: LambdaFunction;
 beforeEach(() => {
   stack = new Stack(appForTemplates(), 'Shop');
-  handler = new LambdaFunction(stack, 'Handler', {
-    runtime: Runtime.NODEJS_24_X,
-    handler: 'index.handler',
-    code: Code.fromInline('export const handler = async () => ({ statusCode: 204 })'),
-  });
+  handler = handlerIn(stack);
 });
 const propertiesOf = (kind: string) =>
   ofType(resourcesOf(Template.fromStack(stack)), kind).map(([, { Properties }]) => Properties);

@@ -8,7 +8,7 @@ import { importRekey } from '../../infra/rekey-reference.ts';
 import type { RouteOptions } from '../../infra/route-access.ts';
 import { operations } from '../../lib/operations/index.ts';
 import { routesHash } from '../../lib/routes.ts';
-import { appForTemplates, ofType, resourcesOf, synthesize } from './synthesize.ts';
+import { appForTemplates, handlerIn, ofType, resourcesOf, synthesize } from './synthesize.ts';
 
 const templates = synthesize({ canary: false });
 const resourcesOfBoth = [templates.rekey, templates.orders].map(resourcesOf);
@@ -43,11 +43,7 @@ describe('a protected REST API', () => {
   beforeEach(() => {
     app = appForTemplates();
     stack = new Stack(app, 'Shop');
-    handler = new LambdaFunction(stack, 'Handler', {
-      runtime: Runtime.NODEJS_24_X,
-      handler: 'index.handler',
-      code: Code.fromInline('export const handler = async () => ({ statusCode: 204 })'),
-    });
+    handler = handlerIn(stack);
   });
 
   it('asks the authorizer on every route that is not public', () => {

@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { Duration, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
-import { Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
+import type { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { parse } from 'yaml';
 import { importRekey, ProtectedSpecRestApi, type ProtectedSpecRestApiProps } from '../../infra/cdk.ts';
 import { routesHash } from '../../lib/routes.ts';
-import { appForTemplates, ofType, resourcesOf } from './synthesize.ts';
+import { appForTemplates, handlerIn, ofType, resourcesOf } from './synthesize.ts';
 
 const routes = {
   'GET /invoices': ['invoices:read'],
@@ -22,11 +22,7 @@ describe('a REST API made from an OpenAPI document', () => {
   let document: any;
   beforeEach(() => {
     stack = new Stack(appForTemplates(), 'Shop');
-    handler = new LambdaFunction(stack, 'Handler', {
-      runtime: Runtime.NODEJS_24_X,
-      handler: 'index.handler',
-      code: Code.fromInline('export const handler = async () => ({ statusCode: 204 })'),
-    });
+    handler = handlerIn(stack);
     document = parse(readFileSync('examples/invoices-openapi/invoices.yaml', 'utf8'));
   });
   const make = (more: Partial<ProtectedSpecRestApiProps> = {}) => {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { App } from 'aws-cdk-lib';
+import { App, type Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
+import { Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
 import { OrdersStack } from '../../examples/orders/orders-stack.ts';
 import { importRekey } from '../../infra/rekey-reference.ts';
 import { RekeyStack } from '../../infra/rekey-stack.ts';
@@ -32,3 +33,11 @@ export function synthesize(settings: Partial<RekeySettings> = {}): { rekey: Temp
   const orders = new OrdersStack(app, 'Orders', { rekey: importRekey(), mode: all.mode });
   return { rekey: Template.fromStack(rekey), orders: Template.fromStack(orders) };
 }
+
+/** A function for routes to have. */
+export const handlerIn = (stack: Stack): LambdaFunction =>
+  new LambdaFunction(stack, 'Handler', {
+    runtime: Runtime.NODEJS_24_X,
+    handler: 'index.handler',
+    code: Code.fromInline('export const handler = async () => ({ statusCode: 204 })'),
+  });

@@ -1,26 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Clock, openClock } from '../../local/clock.ts';
-import { identityOf } from '../../local/identity.ts';
 import { type AsyncInvocations, openAsyncInvocations } from '../../local/lambda/async.ts';
 import { InvokeProblem } from '../../local/lambda/service.ts';
 import type { DeployedResource } from '../../local/resource.ts';
 import { type Sqs, startSqs } from '../../local/sqs/index.ts';
-import { temporaryDirectory, world } from './fixtures/assembly.ts';
+import { deployed, temporaryDirectory, world } from './fixtures/assembly.ts';
 
-const resource = (
-  logicalId: string,
-  type: string,
-  properties: Record<string, unknown> = {},
-): DeployedResource => {
-  const named = { stack: 'Rekey', logicalId, type, properties };
-  return { ...named, ...identityOf(named, world)! };
-};
-const failed = resource('Failed', 'AWS::SQS::Queue');
-const dead = resource('Dead', 'AWS::SQS::Queue');
-const done = resource('Done', 'AWS::SQS::Queue');
+const failed = deployed('Failed', 'AWS::SQS::Queue');
+const dead = deployed('Dead', 'AWS::SQS::Queue');
+const done = deployed('Done', 'AWS::SQS::Queue');
 const [onFailure, deadLetters, onSuccess] = [failed, dead, done].map(({ attributes }) => attributes['Arn']!);
-const work = resource('Work', 'AWS::Lambda::Function', { DeadLetterConfig: { TargetArn: deadLetters } });
+const work = deployed('Work', 'AWS::Lambda::Function', { DeadLetterConfig: { TargetArn: deadLetters } });
 
 let stateDir: string;
 let clock: Clock;
@@ -66,7 +57,7 @@ async function until(condition: () => boolean): Promise<void> {
 }
 const messages = ({ attributes }: DeployedResource) => sqs.queues().get(attributes['QueueName']!)!.messages();
 const configured = (properties: object) =>
-  resource('Config', 'AWS::Lambda::EventInvokeConfig', {
+  deployed('Config', 'AWS::Lambda::EventInvokeConfig', {
     ...{ FunctionName: work.ref, Qualifier: '$LATEST' },
     ...properties,
   });

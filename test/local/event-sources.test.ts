@@ -11,25 +11,16 @@ import { createTables, type Engine, openStreams, startEngine, sweepTtl } from '.
 import type { StreamRecord, Streams } from '../../local/dynamodb/streams.ts';
 import { startEventSources } from '../../local/event-sources/index.ts';
 import type { QueueRecord } from '../../local/event-sources/queue-source.ts';
-import { identityOf } from '../../local/identity.ts';
 import { InvokeProblem, type LambdaService } from '../../local/lambda/service.ts';
 import type { DeployedResource } from '../../local/resource.ts';
 import { type Sqs, startSqs } from '../../local/sqs/index.ts';
-import { temporaryDirectory, world } from './fixtures/assembly.ts';
+import { deployed, temporaryDirectory, world } from './fixtures/assembly.ts';
 
-const resource = (
-  logicalId: string,
-  type: string,
-  properties: Record<string, unknown> = {},
-): DeployedResource => {
-  const named = { stack: 'Rekey', logicalId, type, properties };
-  return { ...named, ...identityOf(named, world)! };
-};
 const functionArn = 'arn:aws:lambda:us-east-1:000000000000:function:Rekey-Work';
-const dead = resource('Dead', 'AWS::SQS::Queue');
-const jobs = resource('Jobs', 'AWS::SQS::Queue', { VisibilityTimeout: 60 });
+const dead = deployed('Dead', 'AWS::SQS::Queue');
+const jobs = deployed('Jobs', 'AWS::SQS::Queue', { VisibilityTimeout: 60 });
 const mapping = (properties: Record<string, unknown>) =>
-  resource('Mapping', 'AWS::Lambda::EventSourceMapping', { FunctionName: functionArn, ...properties });
+  deployed('Mapping', 'AWS::Lambda::EventSourceMapping', { FunctionName: functionArn, ...properties });
 
 let stateDir: string;
 let clock: Clock;
@@ -211,7 +202,7 @@ describe('a queue that feeds a function', () => {
     ];
     await expect(start(fromQueue())).rejects.toThrow(/Rekey\/Mapping: .*sqs:DeleteMessage/);
     policies = [{ Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] }];
-    const slow = resource('Slow', 'AWS::SQS::Queue', { VisibilityTimeout: 9 });
+    const slow = deployed('Slow', 'AWS::SQS::Queue', { VisibilityTimeout: 9 });
     sqs.add(slow);
     await expect(start(mapping({ EventSourceArn: slow.attributes['Arn'] }))).rejects.toThrow(
       'Queue visibility timeout: 9 seconds is less than Function timeout: 10 seconds',
@@ -242,7 +233,7 @@ describe('a table’s stream that feeds a function', () => {
   });
   beforeEach(async () => {
     tables += 1;
-    table = resource(`Keys${tables}`, 'AWS::DynamoDB::Table', {
+    table = deployed(`Keys${tables}`, 'AWS::DynamoDB::Table', {
       AttributeDefinitions: [{ AttributeName: 'pk', AttributeType: 'S' }],
       KeySchema: [{ AttributeName: 'pk', KeyType: 'HASH' }],
       BillingMode: 'PAY_PER_REQUEST',

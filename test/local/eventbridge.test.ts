@@ -6,25 +6,16 @@ import { type Clock, openClock } from '../../local/clock.ts';
 import { type EventBridge, startEventBridge } from '../../local/eventbridge/index.ts';
 import { readSchedule } from '../../local/eventbridge/schedule.ts';
 import { readInput, type TargetInput } from '../../local/eventbridge/target-input.ts';
-import { identityOf } from '../../local/identity.ts';
 import type { DeployedResource } from '../../local/resource.ts';
 import { type Sqs, startSqs } from '../../local/sqs/index.ts';
-import { temporaryDirectory, world } from './fixtures/assembly.ts';
+import { deployed, temporaryDirectory, world } from './fixtures/assembly.ts';
 
-const resource = (
-  logicalId: string,
-  type: string,
-  properties: Record<string, unknown> = {},
-): DeployedResource => {
-  const named = { stack: 'Rekey', logicalId, type, properties };
-  return { ...named, ...identityOf(named, world)! };
-};
 const FUNCTION = 'arn:aws:lambda:us-east-1:000000000000:function:Rekey-Fn';
-const queue = resource('Queue', 'AWS::SQS::Queue');
-const dead = resource('Dead', 'AWS::SQS::Queue');
-const bus = resource('Bus', 'AWS::Events::EventBus', { Name: 'Rekey-events' });
+const queue = deployed('Queue', 'AWS::SQS::Queue');
+const dead = deployed('Dead', 'AWS::SQS::Queue');
+const bus = deployed('Bus', 'AWS::Events::EventBus', { Name: 'Rekey-events' });
 const rule = (logicalId: string, properties: Record<string, unknown>) =>
-  resource(logicalId, 'AWS::Events::Rule', {
+  deployed(logicalId, 'AWS::Events::Rule', {
     EventBusName: bus.ref,
     EventPattern: { source: ['rekey'] },
     ...properties,
@@ -32,7 +23,7 @@ const rule = (logicalId: string, properties: Record<string, unknown>) =>
 const toQueue = { Id: 'queue', Arn: queue.attributes['Arn']! };
 const toFunction = { Id: 'function', Arn: FUNCTION };
 const queuePolicy = (ruleArn: string) =>
-  resource('QueuePolicy', 'AWS::SQS::QueuePolicy', {
+  deployed('QueuePolicy', 'AWS::SQS::QueuePolicy', {
     Queues: [queue.ref, dead.ref],
     PolicyDocument: {
       Version: '2012-10-17',
@@ -194,7 +185,7 @@ describe('PutEvents', () => {
   it('is allowed by the policy of the bus as well', async () => {
     role.policies = [];
     resources.push(
-      resource('Policy', 'AWS::Events::EventBusPolicy', {
+      deployed('Policy', 'AWS::Events::EventBusPolicy', {
         EventBusName: bus.ref,
         StatementId: 'x',
         Statement: {
@@ -327,7 +318,7 @@ describe('a target', () => {
 
 describe('a schedule', () => {
   const scheduled = (ScheduleExpression: string, more: Record<string, unknown> = {}) =>
-    resource('Hourly', 'AWS::Events::Rule', { ScheduleExpression, Targets: [toFunction], ...more });
+    deployed('Hourly', 'AWS::Events::Rule', { ScheduleExpression, Targets: [toFunction], ...more });
 
   it('runs at its rate, and once for all that a moved clock has skipped', async () => {
     resources.push(scheduled('rate(1 hour)'));
@@ -362,7 +353,7 @@ describe('a schedule', () => {
   });
 
   it('gives its input, and is quiet when disabled', async () => {
-    const quiet = resource('Quiet', 'AWS::Events::Rule', {
+    const quiet = deployed('Quiet', 'AWS::Events::Rule', {
       ScheduleExpression: 'rate(1 minute)',
       State: 'DISABLED',
       Targets: [toFunction],

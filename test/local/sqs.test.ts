@@ -14,11 +14,10 @@ import {
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { startAwsFront } from '../../local/aws-front.ts';
 import { type Clock, openClock } from '../../local/clock.ts';
-import { identityOf } from '../../local/identity.ts';
 import type { DeployedResource } from '../../local/resource.ts';
 import { type Sqs, startSqs } from '../../local/sqs/index.ts';
 import { md5OfAttributes } from '../../local/sqs/service.ts';
-import { temporaryDirectory, world } from './fixtures/assembly.ts';
+import { deployed, temporaryDirectory, world } from './fixtures/assembly.ts';
 
 const role = {
   roleArn: 'arn:aws:iam::000000000000:role/Rekey-Worker',
@@ -28,16 +27,8 @@ const role = {
   policies: [] as unknown[],
 };
 const policy = (...Statement: object[]) => ({ Version: '2012-10-17', Statement });
-const resource = (
-  logicalId: string,
-  type: string,
-  properties: Record<string, unknown> = {},
-): DeployedResource => {
-  const named = { stack: 'Rekey', logicalId, type, properties };
-  return { ...named, ...identityOf(named, world)! };
-};
-const dead = resource('Dead', 'AWS::SQS::Queue', { MessageRetentionPeriod: 1_209_600 });
-const jobs = resource('Jobs', 'AWS::SQS::Queue', {
+const dead = deployed('Dead', 'AWS::SQS::Queue', { MessageRetentionPeriod: 1_209_600 });
+const jobs = deployed('Jobs', 'AWS::SQS::Queue', {
   VisibilityTimeout: 60,
   RedrivePolicy: { deadLetterTargetArn: dead.attributes['Arn'], maxReceiveCount: 2 },
 });
@@ -278,7 +269,7 @@ describe('who may use a queue', () => {
     const message = { queueArn: arn, body: 'from a rule', caller };
     await expect(sqs.deliver(message)).rejects.toMatchObject({ code: 'AccessDeniedException' });
     resources.push(
-      resource('Policy', 'AWS::SQS::QueuePolicy', {
+      deployed('Policy', 'AWS::SQS::QueuePolicy', {
         Queues: [jobs.ref],
         PolicyDocument: policy({
           Effect: 'Allow',

@@ -15,6 +15,7 @@ import { verifyKey } from '../../lib/operations/verify-key.ts';
 import { routesHash } from '../../lib/routes.ts';
 import { sweepKeys } from '../../lib/sweep.ts';
 import { type Engine, startEngine } from '../engine/engine.ts';
+import { setEnvironment } from '../engine/environment.ts';
 import { knowScopes } from '../engine/known-scopes.ts';
 import { type Fate, type Network, unreliableNetwork } from '../engine/unreliable-network.ts';
 import { type ApiAnswer, call } from '../lib/api-event.ts';
@@ -53,25 +54,10 @@ export async function startWorld(): Promise<World> {
     return requests === fault.at ? 'lose answer' : 'pass';
   };
   const network: Network = await unreliableNetwork(engine.endpoint, fateOf);
-  const before = { ...process.env };
-  Object.assign(process.env, {
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'engine',
-    AWS_SECRET_ACCESS_KEY: 'engine',
-    AWS_ENDPOINT_URL_DYNAMODB: network.endpoint,
-    REKEY_TABLE_NAME: engine.table.tableName,
-    REKEY_KEY_PREFIX: 'rk',
-    REKEY_DEFAULT_LIFETIME_DAYS: '90',
-    REKEY_MAX_LIFETIME_DAYS: '365',
-    REKEY_ALLOW_NEVER_EXPIRING: 'false',
-    REKEY_RETENTION_DAYS: String(SETTINGS.retention_days),
-    REKEY_EVENT_RETENTION_DAYS: '400',
-    REKEY_NOTIFY_DAYS_BEFORE: '14',
-    REKEY_GRACE_STARTS: 'now',
-    REKEY_PENDING_DAYS: '7',
-    REKEY_MOST_VALID_KEYS: '2',
-    REKEY_LATE_USE_MINUTES: '60',
-  });
+  const restore = setEnvironment(
+    { endpoint: network.endpoint, tableName: engine.table.tableName },
+    { REKEY_RETENTION_DAYS: String(SETTINGS.retention_days) },
+  );
   const clock = jest.spyOn(Date, 'now');
   // What goes wrong is compared, and not read.
   for (const level of ['info', 'error', 'log'] as const)
@@ -88,7 +74,7 @@ export async function startWorld(): Promise<World> {
       if (failed > 0) throw new Error(`the sweep failed on ${failed} keys`);
     },
     async close() {
-      process.env = before;
+      restore();
       jest.restoreAllMocks();
       await network.close();
       await engine.close();

@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CfnOutput, Duration, RemovalPolicy, Stack, type StackProps, Validations } from 'aws-cdk-lib';
 import { CfnAccount } from 'aws-cdk-lib/aws-apigateway';
@@ -28,6 +30,7 @@ import {
   tableLayout,
 } from '../lib/table-layout.ts';
 import { Attachment } from './attachment.ts';
+import { bundleTogether } from './bundle.ts';
 import { Canary } from './canary.ts';
 import { DeployedKeys } from './deployed-keys.ts';
 import { EventPublisher, RekeyEventBus } from './event-bus.ts';
@@ -81,7 +84,9 @@ export type MakeFunction = (
  */
 const OPERATION_TIMEOUT = Duration.seconds(28);
 
-const entryOf = (name: string): string => fileURLToPath(new URL(`../functions/${name}.ts`, import.meta.url));
+const FUNCTIONS = fileURLToPath(new URL('../functions', import.meta.url));
+const entryOf = (name: string): string => join(FUNCTIONS, `${name}.ts`);
+bundleTogether(readdirSync(FUNCTIONS).map((file) => join(FUNCTIONS, file)));
 
 /** `create-key` becomes `CreateKey`. */
 const idOf = (name: string): string =>

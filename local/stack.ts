@@ -98,7 +98,7 @@ export async function startStack(options: {
 
   if (port > 0) await checkPort(port);
   const { assemblyDir } = options;
-  if (typeof assemblyDir !== 'string') log('cdk synth takes about 10 s where a source has changed');
+  if (typeof assemblyDir !== 'string') log('cdk synth takes about 20 s where a source has changed');
   const directory = typeof assemblyDir === 'string' ? assemblyDir : await step('cdk synth', assemblyDir);
   const { stacks, checked } = await step('templates read and checked', () => {
     const others = options.withAssemblies ?? [];

@@ -491,7 +491,7 @@ async function tour(given: string | undefined): Promise<void> {
     throw new TourFailed(`The stack of ${file} does not run. Start it with npm start, or leave --stack out.`);
   } else {
     print(
-      'No stack runs here, so the tour starts one of its own, and stops it at the end. It takes about 15 s.\n',
+      'No stack runs here, so the tour starts one of its own, and stops it at the end. It takes about half a minute.\n',
     );
     await onOwnStack(play);
   }

@@ -13,6 +13,9 @@ import {
 } from './model.ts';
 import { callerOf, type Run, type Sent, send, startRun, stored, type World } from './world.ts';
 
+/** The number of a secret that no key has. */
+const NEVER_TOLD = 0;
+
 const START = Date.parse('2026-11-24T10:00:00.000Z');
 
 /** What differs between two worlds, as a text that names the step. */
@@ -36,15 +39,18 @@ const sorted = (list: readonly string[]) => [...new Set(list)].sort().join(' ');
 /** A scope that the key holds, for a request that only needs to be let in. */
 const ownScope = ({ scopes }: Key) => scopes[0]!.replaceAll('*', 'other');
 
-/** References to keys and secrets are any numbers; here they become those that there are. */
-const resolve = (asked: Command, { keys }: State): Command | undefined => {
+/** References to keys and secrets are any numbers; here they become those that there are, and that somebody was told. */
+const resolve = (asked: Command, { state: { keys }, run }: Place): Command | undefined => {
   if (asked.do === 'create') return asked;
   if (keys.length === 0) return undefined;
   // The younger, the likelier.
   const key = keys.length - 1 - (asked.key % keys.length);
   if (!('secret' in asked)) return { ...asked, key };
   const { secrets } = keys[key]!;
-  return { ...asked, key, secret: Math.max(1, secrets - (asked.secret % 4 === 3 ? 1 : 0)) };
+  const secret = Math.max(1, secrets - (asked.secret % 4 === 3 ? 1 : 0));
+  // The answer with this text was lost, so what is shown is a text that opens nothing.
+  const isKnown = run.texts.has(`${key}/${secret}`);
+  return { ...asked, key, secret: isKnown ? secret : NEVER_TOLD };
 };
 
 /** Lets the model do the command, and takes over what only the real thing knows: the new id and the new text. */
@@ -293,7 +299,7 @@ export async function play(
       sweep(place.state);
       await world.sweep(place.state.now);
     } else if (step.do === 'together') {
-      asked = step.commands.map((one) => resolve(one, place.state)).filter((one) => one !== undefined);
+      asked = step.commands.map((one) => resolve(one, place)).filter((one) => one !== undefined);
       sent = await Promise.all(asked.map(ask));
       left = [...orders(place, asked, sent)];
       if (left.length === 0) {
@@ -303,7 +309,7 @@ export async function play(
         differ(`no order explains ${answered.join(' ')}; in the order sent it is ${expected.join(' ')}`);
       }
     } else {
-      const one = resolve(step.do === 'crash' ? step.command : step, place.state);
+      const one = resolve(step.do === 'crash' ? step.command : step, place);
       if (!one) continue;
       asked = [one];
       if (step.do === 'crash') world.failing(step);

@@ -108,9 +108,7 @@ describe('AssumeRole', () => {
     });
   });
 
-  it('is XML, as AWS has it', async () => {
-    const { Credentials } = await assume();
-    expect(Credentials?.SecretAccessKey).toBeDefined();
+  it('is refused in XML, as AWS has it', async () => {
     const refused = await fetch(front.endpoint, {
       method: 'POST',
       headers: {

@@ -8,8 +8,8 @@ import { lineOfKeys } from './client/line-of-keys.ts';
 import { managedSecrets, SECRET } from './managed-secrets.ts';
 
 type Told = DueOnBus['detail-type'];
-const REQUESTED = 'api_key.rotation_requested';
-const REMINDED = 'api_key.rotation_due';
+const REQUESTED = 'api_key.rotation_requested' as const;
+const REMINDED = 'api_key.rotation_due' as const;
 
 /** A line of two keys, and a secret that holds the first of them, the one that is due. */
 async function setting() {

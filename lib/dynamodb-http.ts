@@ -1,7 +1,7 @@
 import { type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http';
 import { request as secureRequest, Agent as TlsAgent } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
-import aws4 from 'aws4';
+import { createRequestSigner } from './request-signer.ts';
 
 /** The protocol's name for the API's version, sent before the operation in `x-amz-target`. */
 const API = 'DynamoDB_20120810';
@@ -157,17 +157,23 @@ const refusal = (operation: string, { status, text }: Answer): DynamoDbFailure =
  */
 export function createDynamoDbCall(env: Variables = process.env): DynamoDbCall {
   const options = { keepAlive: true, maxSockets: 64, timeout: 60_000 };
+  const sign = createRequestSigner();
   const agents = { 'http:': new PlainAgent(options), 'https:': new TlsAgent(options) };
 
   const exchange = (
-    url: URL,
-    headers: Record<string, string>,
+    { protocol, hostname, port }: URL,
+    headers: Record<string, string | number>,
     body: string,
     timeout: number,
   ): Promise<Answer> => {
-    const secure = url.protocol === 'https:';
+    const secure = protocol === 'https:';
     return new Promise((resolve, reject) => {
-      const request = (secure ? secureRequest : plainRequest)(url, {
+      // Of a URL, node:http makes options at every request, in a fifth of its time.
+      const request = (secure ? secureRequest : plainRequest)({
+        // A URL has an IPv6 address in brackets.
+        host: hostname.replace(/^\[(.*)\]$/, '$1'),
+        port,
+        path: '/',
         method: 'POST',
         agent: agents[secure ? 'https:' : 'http:'],
         headers,
@@ -221,7 +227,7 @@ export function createDynamoDbCall(env: Variables = process.env): DynamoDbCall {
   const attempt = async (operation: string, body: string, timeout: number): Promise<unknown> => {
     const region = variable(env, 'AWS_REGION');
     const url = endpointOf(env, region);
-    const { headers } = aws4.sign(
+    const headers = sign(
       {
         service: 'dynamodb',
         region,
@@ -237,7 +243,7 @@ export function createDynamoDbCall(env: Variables = process.env): DynamoDbCall {
         sessionToken: env['AWS_SESSION_TOKEN'],
       },
     );
-    const answer = await exchange(url, headers as Record<string, string>, body, timeout);
+    const answer = await exchange(url, headers, body, timeout);
     if (answer.status !== 200) throw refusal(operation, answer);
     try {
       return JSON.parse(answer.text);

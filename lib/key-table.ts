@@ -8,6 +8,7 @@ import { putEvent } from './event-table.ts';
 import { decideFirstUse, GRACE_STARTED } from './first-use.ts';
 import { type Claim, claiming } from './idempotency.ts';
 import type { Change } from './key-change.ts';
+import { attributesOfKey, factsOfItem } from './key-item.ts';
 import { decideLastUse, type Use } from './last-use.ts';
 import type { Misuse } from './misuse.ts';
 import { IdempotencyKeyUsed, KeyExpired, KeyRevoked, NotFound, Unavailable } from './problem.ts';
@@ -75,7 +76,7 @@ export async function getKey(
   table: KeyTable = environmentTable(),
 ): Promise<ApiKeyRecord | undefined> {
   const item = await readItem(table, placeOf(id));
-  return item === undefined ? undefined : ApiKeyRecord.parse(item);
+  return item === undefined ? undefined : ApiKeyRecord.parse(factsOfItem(item));
 }
 
 /**
@@ -548,7 +549,7 @@ export async function listByOwner(
       Limit: Math.min(left, filter ? QUERY_PAGE : limit + 1 - keys.length),
     });
     for (const item of page.Items ?? []) {
-      const key = ListedKey.parse(item);
+      const key = ListedKey.parse(factsOfItem(item));
       if (!filter || filter(key)) {
         // One more than asked for was found: so there is a next page, and it begins with this one.
         if (keys.length === limit) return { keys, last: last! };
@@ -586,7 +587,7 @@ export async function lineage(
     });
     for (const item of page.Items ?? []) {
       if (keys.length === limit) return { keys, last };
-      const key = ListedKey.parse(item);
+      const key = ListedKey.parse(factsOfItem(item));
       keys.push(key);
       last = key.generation;
     }
@@ -617,7 +618,7 @@ const changed = (record: ApiKeyRecord, changes: Partial<ApiKeyRecord>, { now }: 
   present({ ...record, ...changes, version: nextVersion(record, now) });
 
 /** What of a record a write has to set, or to take away. */
-const differing = (before: ApiKeyRecord, after: ApiKeyRecord): Record<string, unknown> =>
+const differing = (before: ApiKeyRecord, after: ApiKeyRecord): Partial<ApiKeyRecord> =>
   Object.fromEntries(
     (Object.keys({ ...before, ...after }) as (keyof ApiKeyRecord)[])
       .filter((name) => canonicalJson(before[name]) !== canonicalJson(after[name]))
@@ -644,7 +645,7 @@ async function writeVersion(
 const putting = (record: ApiKeyRecord, table: KeyTable) => ({
   Put: {
     TableName: table.tableName,
-    Item: present({ ...placeOf(record.id), ...record }),
+    Item: present({ ...placeOf(record.id), ...attributesOfKey(record) }),
     ConditionExpression: 'attribute_not_exists(#pk)',
     ExpressionAttributeNames: names('pk'),
   },
@@ -661,7 +662,7 @@ type Condition = Partial<
 /** The update that makes one record of the other, if it is still as it was. */
 function updating(before: ApiKeyRecord, after: ApiKeyRecord, table: KeyTable, more: Condition = {}) {
   const changes = differing(before, after);
-  const { expression, values } = changing(changes);
+  const { expression, values } = changing(attributesOfKey(changes));
   const state = unchanged(before);
   const demanded = Object.entries(more);
   const condition = [

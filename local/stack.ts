@@ -22,6 +22,7 @@ import type { DeployedResource, WithoutEffect } from './resource.ts';
 import { startSecretsManager } from './secrets-manager/index.ts';
 import { startSqs } from './sqs/index.ts';
 import { lockStateDir, readState, writePrivate } from './state-file.ts';
+import { startSts } from './sts.ts';
 import { allSupported, isCustomResource } from './supported.ts';
 
 export const ACCOUNT = '000000000000';
@@ -151,6 +152,7 @@ export async function startStack(options: {
   });
   running.defer(() => secretsManager.stop());
   const streams = openStreams({ engine: engine.endpoint, clock, ...world });
+  const sts = startSts({ resources, now: () => clock.now() });
   const servedApis: ServedApi[] = [];
   /** Of the APIs that are served, by their ids. */
   const origins = new Map<string, string>();
@@ -159,13 +161,14 @@ export async function startStack(options: {
     sqs,
     eventBridge,
     secretsManager,
+    sts,
     apiGatewayService({ apis: servedApis, ...world }),
   ];
   const faults = openFaults(() => clock.now());
   const front = await startAwsFront({
     services: awsServices,
     intercept: faults.intercept,
-    principals: (accessKeyId) => lambda.principal(accessKeyId),
+    principals: (accessKeyId) => lambda.principal(accessKeyId) ?? sts.principal(accessKeyId),
     now: () => clock.now(),
     ...world,
     log: (line) =>
@@ -183,7 +186,10 @@ export async function startStack(options: {
   });
   running.defer(() => lambda.close());
   const invoke = (functionArn: string, payload: unknown) => lambda.invoke(functionArn, payload);
-  const customResources = await startCustomResources({ stateDir, ...world, invoke, log });
+  const customResources = await startCustomResources({
+    ...{ stateDir, ...world, invoke, log },
+    mayInvoke: lambda.mayBeInvokedFrom,
+  });
   running.defer(() => customResources.close());
   if (dataIsNew) customResources.forget();
 
@@ -334,10 +340,9 @@ export async function startStack(options: {
 const endpointVariables = (endpoint: string): Record<string, string> => ({
   AWS_ENDPOINT_URL: endpoint,
   ...Object.fromEntries(
-    ['API_GATEWAY', 'APIGATEWAYV2', 'DYNAMODB', 'EVENTBRIDGE', 'SECRETS_MANAGER', 'SQS'].map((name) => [
-      `AWS_ENDPOINT_URL_${name}`,
-      endpoint,
-    ]),
+    ['API_GATEWAY', 'APIGATEWAYV2', 'DYNAMODB', 'EVENTBRIDGE', 'SECRETS_MANAGER', 'SQS', 'STS'].map(
+      (name) => [`AWS_ENDPOINT_URL_${name}`, endpoint],
+    ),
   ),
 });
 

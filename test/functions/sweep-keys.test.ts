@@ -8,6 +8,7 @@ import {
 import { afterAll, afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { Context } from 'aws-lambda';
 import { mockClient } from 'aws-sdk-client-mock';
+import { attributesOfKey } from '../../lib/key-item.ts';
 import { newKey } from '../../lib/new-key.ts';
 
 const DAY = 86_400_000;
@@ -57,7 +58,7 @@ beforeEach(() => {
     .on(QueryCommand, { ExpressionAttributeValues: { ':shard': 'key_0' } }, false)
     .resolves({ Items: keys.map(({ id, next_action_at }) => ({ pk: id, sk: 'api_key', next_action_at })) });
   for (const key of keys)
-    dynamodb.on(GetCommand, { Key: { pk: key.id, sk: 'api_key' } }).resolves({ Item: key });
+    dynamodb.on(GetCommand, { Key: { pk: key.id, sk: 'api_key' } }).resolves({ Item: attributesOfKey(key) });
   dynamodb.on(TransactWriteCommand).resolves({});
   metrics = [];
   jest.spyOn(process.stdout, 'write').mockImplementation((line) => {

@@ -97,7 +97,6 @@ function statementsByFunction(resources: Resources): Record<string, string[]> {
   for (const [functionId, { Properties }] of ofType(resources, 'AWS::Lambda::Function')) {
     const roleId: string = Properties.Role['Fn::GetAtt'][0];
     const role = resources[roleId]!;
-    expect(role.Properties).not.toHaveProperty('Policies');
     expect(role.Properties).not.toHaveProperty('ManagedPolicyArns');
     expect(role.Properties.AssumeRolePolicyDocument.Statement).toEqual([
       { Action: 'sts:AssumeRole', Effect: 'Allow', Principal: { Service: 'lambda.amazonaws.com' } },
@@ -105,8 +104,12 @@ function statementsByFunction(resources: Resources): Record<string, string[]> {
     const policies = ofType(resources, 'AWS::IAM::Policy').filter(([, policy]) =>
       policy.Properties.Roles.some((one: { Ref: string }) => one.Ref === roleId),
     );
-    result[functionId.replace(/[0-9A-F]{8}$/, '')] = policies.flatMap(([, policy]) =>
-      policy.Properties.PolicyDocument.Statement.map((statement: Statement) => lineOf(statement, resources)),
+    const documents: { PolicyDocument: { Statement: Statement[] } }[] = [
+      ...(role.Properties.Policies ?? []),
+      ...policies.map(([, { Properties }]) => Properties),
+    ];
+    result[functionId.replace(/[0-9A-F]{8}$/, '')] = documents.flatMap(({ PolicyDocument }) =>
+      PolicyDocument.Statement.map((statement) => lineOf(statement, resources)),
     );
   }
   return result;

@@ -821,8 +821,9 @@ function writingFunctions(): string[] {
       if (Type !== 'AWS::Lambda::Function') continue;
       const [role] = Properties.Role['Fn::GetAtt'];
       const policies = resources.filter(
-        ([, each]) =>
-          each.Type === 'AWS::IAM::Policy' && JSON.stringify(each.Properties.Roles).includes(`"${role}"`),
+        ([name, each]) =>
+          name === role ||
+          (each.Type === 'AWS::IAM::Policy' && JSON.stringify(each.Properties.Roles).includes(`"${role}"`)),
       );
       if (!/"dynamodb:(?:Put|Update|Delete)Item"|"sqs:Send|"events:Put/.test(JSON.stringify(policies)))
         continue;

@@ -249,6 +249,8 @@ export class RekeyStack extends Stack {
       table,
       api,
       lambda,
+      bus,
+      monitoring,
       settings,
     });
 

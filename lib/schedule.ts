@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ApiKeyRecord } from './api-key.schema.ts';
 import { instant } from './instant.ts';
-import { remindersOf, URGENCIES } from './rotation-due.ts';
+import { duePlanStep, planSteps } from './rotation-due.ts';
 
 /** What a key's future depends on: its own facts, and where its stack's settings take their place. */
 export type Scheduled = Pick<
@@ -14,6 +14,7 @@ export type Scheduled = Pick<
   | 'notify_days_before'
   | 'swept_until'
   | 'pending_until'
+  | 'rotation'
   | 'rotation_due_at'
   | 'rotation_told'
 >;
@@ -29,7 +30,7 @@ export interface ScheduleSettings {
  * - `notice`: tell that it expires; `step` is the days before the end at which this was to be told.
  * - `expire`: record that it has ended.
  * - `drop`: end a successor that nobody has used.
- * - `rotation`: remind that it is to be rotated; `step` counts the reminders.
+ * - `rotation`: have it rotated and delivered, or remind that it is to be rotated; `step` counts both.
  */
 export type Action =
   | { at: string; type: 'notice'; step: number }
@@ -59,10 +60,10 @@ export const NOTHING_DUE: Due = { due_shard: undefined, next_action_at: undefine
 export function actionsOf(record: Scheduled, settings: ScheduleSettings): Action[] {
   const { expires_at, revoked_at, rotated_at, pending_until } = record;
   if (revoked_at !== null) return [];
-  const reminders = rotated_at === null ? remindersOf(record) : [];
-  const actions: Action[] = reminders
+  const steps = rotated_at === null ? planSteps(record) : [];
+  const actions: Action[] = steps
     .filter(({ at }) => expires_at === null || at < expires_at)
-    .map((reminder) => ({ ...reminder, type: 'rotation' }));
+    .map(({ at, step }) => ({ at, step, type: 'rotation' }));
   if (expires_at !== null) {
     if (rotated_at === null) actions.push(...noticesOf(record, Date.parse(expires_at), settings));
     actions.push({ at: expires_at, type: 'expire' });
@@ -136,10 +137,10 @@ export type DueStep = { drop: true; event?: undefined } | DueWrite;
 
 /** What a sweep writes to a key, and the event that goes with it. */
 interface DueWrite {
-  changes: Due & Partial<Pick<Scheduled, 'swept_until' | 'rotation_told'>>;
+  changes: Due & Partial<Pick<Scheduled, 'swept_until' | 'rotation_due_at' | 'rotation_told'>>;
   /** Absent when the key is only put where it belongs in the index. */
   event?: {
-    type: 'api_key.expiring' | 'api_key.expired' | 'api_key.rotation_due';
+    type: 'api_key.expiring' | 'api_key.expired' | 'api_key.rotation_due' | 'api_key.rotation_requested';
     reason: string | null;
     data: Record<string, unknown>;
   };
@@ -167,15 +168,13 @@ export function decideDue(
   }
   if (next.type === 'drop') return { drop: true };
   if (next.type === 'rotation') {
-    // After a time without sweeps one reminder is enough, the most urgent.
-    const step = remindersOf(record).findLast(({ at }) => Date.parse(at) <= now)?.step ?? next.step;
-    const rotation_told = step + 1;
+    const { changes, step } = duePlanStep(record, now);
     return {
-      changes: { rotation_told, ...dueOf({ ...record, rotation_told }, settings, now) },
+      changes: { ...changes, ...dueOf({ ...record, ...changes }, settings, now) },
       event: {
-        type: 'api_key.rotation_due',
+        type: step.reminder ? 'api_key.rotation_due' : 'api_key.rotation_requested',
         reason: null,
-        data: { urgency: URGENCIES[step], reminder: step },
+        data: { ...step.reminder },
       },
     };
   }

@@ -145,7 +145,7 @@ describe('the functions', () => {
         'REKEY_ADMIN_SECRET_ARN',
         'REKEY_DEPLOYABLE_KEYS',
       ]),
-      RotateSecret: and(['REKEY_MANAGEMENT_API_URL']),
+      RotateSecret: and(metrics, ['REKEY_MANAGEMENT_API_URL']),
       CreateKey: and(prefix, lifetimes, retention, schedule),
       ListKeys: and(),
       GetKey: and(),

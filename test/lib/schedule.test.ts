@@ -30,6 +30,7 @@ const aKey = (facts: Partial<Scheduled> = {}): Scheduled => ({
   notify_days_before: null,
   swept_until: null,
   pending_until: null,
+  rotation: null,
   rotation_due_at: null,
   ...facts,
 });

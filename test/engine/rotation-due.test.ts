@@ -91,6 +91,86 @@ describe('a key that is to be rotated every 30 days', () => {
   });
 });
 
+describe('a key that is to be delivered', () => {
+  const deliver = { secrets_manager: { secret_id: 'orders/rekey' } };
+  const steps = async ({ id }: ApiKey) =>
+    (await everything(engine.table))
+      .filter(({ pk, event_type }) => pk === `events_${id}` && /rotation_/.test(String(event_type)))
+      .map(({ event }) => JSON.parse(String(event)) as Event)
+      .map(({ type, data }) => data['urgency'] ?? type);
+
+  it('is asked for once when it is due, and told of a day later only if it was not rotated', async () => {
+    const rotation = { every_days: 30, grace_period_hours: 12, deliver };
+    const [done, left] = [await create('sent', { rotation }), await create('sent', { rotation })];
+    expect(done.rotation).toEqual(rotation);
+    const due = Math.max(...[done, left].map(({ rotation_due_at }) => Date.parse(String(rotation_due_at))));
+    for (const now of [due, due]) await sweepAt(now);
+    for (const key of [done, left]) expect(await steps(key)).toEqual(['api_key.rotation_requested']);
+
+    at(due + 2 * HOUR);
+    const { body } = await call(rotateKey, { id: done.id, json: {} });
+    expect(body.api_key.rotation).toEqual(rotation);
+    // Whichever of them was due some days before has its day from then on.
+    for (const now of [due + DAY, due + DAY + HOUR]) await sweepAt(now);
+    expect(await steps(done)).toEqual(['api_key.rotation_requested']);
+    expect(await steps(left)).toEqual(['api_key.rotation_requested', 'notice']);
+    expect(await steps(body.api_key)).toEqual([]);
+  });
+
+  it('is asked for anew with another place', async () => {
+    const key = await create('moved', { rotation: { every_days: 30, deliver } });
+    const due = Date.parse(String(key.rotation_due_at));
+    await sweepAt(due);
+    at(due + HOUR);
+    const elsewhere = {
+      secrets_manager: { secret_id: 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-b1C2d3' },
+    };
+    const { status } = await call(updateKey, {
+      id: key.id,
+      json: { rotation: { every_days: 30, deliver: elsewhere } },
+    });
+    expect(status).toBe(200);
+    await sweepAt(due + 2 * HOUR);
+    expect(await steps(key)).toEqual(['api_key.rotation_requested', 'api_key.rotation_requested']);
+  });
+
+  it.each([
+    [{ secrets_manager: { secret_id: '' } }, '/rotation/deliver/secrets_manager/secret_id'],
+    [{ secrets_manager: { secret_id: 'a'.repeat(520) } }, '/rotation/deliver/secrets_manager/secret_id'],
+    [{ secrets_manager: { secret_id: 'with space' } }, '/rotation/deliver/secrets_manager/secret_id'],
+    [
+      { secrets_manager: { secret_id: 'arn:aws:s3:::bucket' } },
+      '/rotation/deliver/secrets_manager/secret_id',
+    ],
+    [{ secrets_manager: {} }, '/rotation/deliver/secrets_manager/secret_id'],
+    [{ secrets_manager: { secret_id: 'a', region: 'b' } }, '/rotation/deliver/secrets_manager/region'],
+    [{}, '/rotation/deliver/secrets_manager'],
+    [{ sns: { topic: 'a' } }, '/rotation/deliver/secrets_manager'],
+  ])('is refused with deliver %j', async (deliver, pointer) => {
+    at(NOW);
+    const json = {
+      name: 'n',
+      owner_id: 'team',
+      scopes: ['orders:read'],
+      rotation: { every_days: 30, deliver },
+    };
+    const answer = await call(createKey, { json });
+    expect(answer.status).toBe(400);
+    expect(answer.body.errors.map((error: { pointer: string }) => error.pointer)).toContain(pointer);
+  });
+
+  it('is refused with a grace in which the new key might not have arrived', async () => {
+    at(NOW);
+    const rotation = { every_days: 30, grace_period_hours: 11, deliver };
+    const json = { name: 'n', owner_id: 'team', scopes: ['orders:read'], rotation };
+    const answer = await call(createKey, { json });
+    expect(answer.status).toBe(400);
+    expect(answer.body.errors).toEqual([
+      { pointer: '/rotation/grace_period_hours', detail: 'must be at least 12 hours together with deliver' },
+    ]);
+  });
+});
+
 describe('a stack that begins to limit how old keys become', () => {
   const limited = { ...SETTINGS, max_age_days: 100 };
   const run = (now: number, settings: typeof SETTINGS & { max_age_days?: number } = limited, keys = 1e9) => {

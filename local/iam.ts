@@ -44,6 +44,7 @@ const mayBeAbsent = new Set(
     'secretsmanager:VersionId',
     'secretsmanager:VersionStage',
     'secretsmanager:Name',
+    'secretsmanager:RotationLambdaARN',
     'dynamodb:Attributes',
     'dynamodb:EnclosingOperation',
     'dynamodb:LeadingKeys',

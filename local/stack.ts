@@ -36,6 +36,8 @@ export interface StackFile {
   pid: number;
   /** URLs with the stage, by the name in the templates' outputs: `ManagementApiUrl` is `management`. */
   apis: Record<string, string>;
+  /** Their ids in API Gateway, by the same names. */
+  api_ids: Record<string, string>;
   admin_key: string;
   control: string;
   /** The engine itself, past IAM; for tests. */
@@ -220,6 +222,7 @@ export async function startStack(options: {
     }),
   );
 
+  const apiIds: Record<string, string> = {};
   const apis = await step('APIs', async () => {
     const starts = [
       ...describeRestApis({ resources, ...services }).map((model) => (at: number) => serveRestApi(model, at)),
@@ -231,7 +234,9 @@ export async function startStack(options: {
       running.defer(() => api.close());
       servedApis.push(api);
       origins.set(api.apiId, api.url.replace(/(?<=:\d+)\/.*$/, ''));
-      served[apiName(api, outputs)] = api.url;
+      const name = apiName(api, outputs);
+      served[name] = api.url;
+      apiIds[name] = api.apiId;
     }
     return served;
   });
@@ -307,6 +312,7 @@ export async function startStack(options: {
   const file: StackFile = {
     pid: process.pid,
     apis,
+    api_ids: apiIds,
     admin_key: adminKey,
     control: control.url,
     dynamodb: engine.endpoint,

@@ -62,7 +62,8 @@ const SAME_CODE: Record<string, string> = {
 };
 /** Functions that are broken off elsewhere, most of them called by CloudFormation or Secrets Manager. */
 const ELSEWHERE: Record<string, string> = {
-  'rotate-secret': 'test/lib/rotate-secret.test.ts, test/e2e/delivered-rotation.test.ts',
+  // And what asks Secrets Manager for a rotation: test/e2e/delivered-rotation.test.ts.
+  'rotate-secret': 'test/lib/rotate-secret.test.ts',
   // Each deployment calls it again, with all that it writes.
   'register-routes': 'test/engine/apis.test.ts',
   // All that it writes is a beat of its heart; what it did not flush comes again.

@@ -122,6 +122,8 @@ export const ApiKeyRecord = z.object({
     ),
   /** How many steps of its rotation were done: a delivery was asked for, reminders were sent. */
   rotation_told: z.int().min(0).optional(),
+  /** When it was last counted among the keys that are older than the stack allows. */
+  overdue_counted_at: Instant.optional(),
   /** The grace that the first use of a pending successor gives its parent. */
   pending_grace_hours: z.int().min(0).optional(),
   on_reuse: OnReuse.default('tell').describe(
@@ -165,6 +167,7 @@ export const ListedKey = ApiKeyRecord.omit({
   before_rotation: true,
   pending_grace_hours: true,
   rotation_told: true,
+  overdue_counted_at: true,
   next_generation: true,
   told_at: true,
   leaked_at: true,

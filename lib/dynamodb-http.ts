@@ -6,13 +6,11 @@ import { createRequestSigner } from './request-signer.ts';
 /** The protocol's name for the API's version, sent before the operation in `x-amz-target`. */
 const API = 'DynamoDB_20120810';
 
-/**
- * Milliseconds. A decision makes three calls at most, so the function's own time-out must be above 3 × TOTAL;
- * AWS's SDK would wait for as long as the function lives.
- */
+/** Milliseconds. AWS's SDK would wait for as long as the function lives. */
 const CONNECT_TIMEOUT = 500;
 const ATTEMPT_TIMEOUT = 1_000;
-const TOTAL_TIMEOUT = 1_500;
+/** A call takes no longer, with all its tries. */
+export const LONGEST_CALL_MS = 1_500;
 const LONGEST_BACKOFF = 75;
 
 /** Bytes. An item has 400 KB at most; its JSON is longer, but ours never comes near. */
@@ -255,15 +253,14 @@ export function createDynamoDbCall(env: Variables = process.env): DynamoDbCall {
 
   return async (operation, input) => {
     const body = JSON.stringify(input);
-    const deadline = performance.now() + TOTAL_TIMEOUT;
-    let staleAllowed = true;
+    const deadline = performance.now() + LONGEST_CALL_MS;
     let retryAllowed = true;
     for (;;) {
       try {
         return await attempt(operation, body, Math.min(ATTEMPT_TIMEOUT, deadline - performance.now()));
       } catch (error) {
-        if (error instanceof StaleConnection && staleAllowed) {
-          staleAllowed = false;
+        if (error instanceof StaleConnection) {
+          // None is kept now, so the next attempt has a new one: this happens once.
           forgetKeptConnections();
           continue;
         }
@@ -271,6 +268,8 @@ export function createDynamoDbCall(env: Variables = process.env): DynamoDbCall {
         const inTime = performance.now() + backoff < deadline;
         if (!(error instanceof DynamoDbFailure && error.transient && retryAllowed && inTime)) throw error;
         retryAllowed = false;
+        // A connection may have died without a word, and the others that were kept are as old.
+        if (error.code === 'Timeout') forgetKeptConnections();
         await delay(backoff);
       }
     }

@@ -451,7 +451,7 @@ export async function tell(
  * @param seen the record as just read with `getKey`
  * @param decide `decideDue` for this moment
  * @param drop `decideDrop` for this moment
- * @returns how many events were recorded
+ * @returns how many events were recorded, and whether it was counted as older than allowed
  * @throws what `decide` throws; Unavailable
  */
 export async function doWhatIsDue(
@@ -460,28 +460,38 @@ export async function doWhatIsDue(
   drop: (successor: ApiKeyRecord, parent: ApiKeyRecord | undefined) => Drop,
   origin: Origin,
   table: KeyTable = environmentTable(),
-): Promise<number> {
+): Promise<{ events: number; overdue: boolean }> {
   let record = seen;
   let events = 0;
+  let overdue = false;
   for (;;) {
-    const done = await decideAndWrite<{ record: ApiKeyRecord; events: number } | 'nothing'>(
+    const done = await decideAndWrite<Done | 'nothing'>(
       record,
       async (record) => {
         const step = decide(record);
         if (!step) return 'nothing';
         if ('drop' in step) return dropPending(record, drop, origin, table);
-        const { changes, event } = step;
+        const { changes, event, overdue = false } = step;
         const after = changed(record, changes, origin);
         const told = event && telling(event.type, after, origin, table, event);
         const outcome = await transact(table, [updating(record, after, table), ...(told ? [told] : [])]);
-        return outcome instanceof ConditionFailed ? 'conflict' : { record: after, events: told ? 1 : 0 };
+        if (outcome instanceof ConditionFailed) return 'conflict';
+        return { record: after, events: told ? 1 : 0, overdue };
       },
       table,
     );
-    if (done === 'nothing') return events;
+    if (done === 'nothing') return { events, overdue };
     record = done.record;
     events += done.events;
+    overdue ||= done.overdue;
   }
+}
+
+/** One thing that was due is done. */
+interface Done {
+  record: ApiKeyRecord;
+  events: number;
+  overdue: boolean;
 }
 
 /** Ends a successor that was not used in time, and frees its line. */
@@ -490,7 +500,7 @@ async function dropPending(
   drop: (successor: ApiKeyRecord, parent: ApiKeyRecord | undefined) => Drop,
   origin: Origin,
   table: KeyTable,
-): Promise<{ record: ApiKeyRecord; events: number } | 'conflict'> {
+): Promise<Done | 'conflict'> {
   const parent = record.parent_key_id === null ? undefined : await getKey(record.parent_key_id, table);
   const decided = drop(record, parent);
   const dropped = changed(record, decided.successor, origin);
@@ -506,7 +516,8 @@ async function dropPending(
         ]
       : []),
   ]);
-  return outcome instanceof ConditionFailed ? 'conflict' : { record: dropped, events: freed ? 2 : 1 };
+  if (outcome instanceof ConditionFailed) return 'conflict';
+  return { record: dropped, events: freed ? 2 : 1, overdue: false };
 }
 /** What a query asks an index of keys for, and all that its role lets it see: an index holds whole records. */
 const LISTED = Object.keys(ListedKey.shape);

@@ -87,6 +87,20 @@ export function duePlanStep(
 }
 
 /**
+ * When a key is counted next among those that are older than the stack allows: once it is, and then every day, so that
+ * what is counted in a day is how many there are.
+ */
+export function nextCountAt(
+  { created_at, overdue_counted_at }: Pick<ApiKeyRecord, 'created_at' | 'overdue_counted_at'>,
+  max_age_days: number,
+): string {
+  const first = Date.parse(created_at) + max_age_days * MS_PER_DAY;
+  const counted =
+    overdue_counted_at === undefined ? -1 : (Date.parse(overdue_counted_at) - first) / MS_PER_DAY;
+  return instant(first + Math.max(0, Math.floor(counted) + 1) * MS_PER_DAY);
+}
+
+/**
  * Whether a key that works and has not been rotated is older than it may be: by its own `every_days`, or by what the
  * stack allows.
  *

@@ -62,6 +62,7 @@ const SAME_CODE: Record<string, string> = {
 };
 /** Functions that are broken off elsewhere, most of them called by CloudFormation or Secrets Manager. */
 const ELSEWHERE: Record<string, string> = {
+  // And what asks Secrets Manager for a rotation: test/e2e/delivered-rotation.test.ts.
   'rotate-secret': 'test/lib/rotate-secret.test.ts',
   // Each deployment calls it again, with all that it writes.
   'register-routes': 'test/engine/apis.test.ts',

@@ -5,8 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { ApiKey } from '../../lib/api-key.schema.ts';
 import type { Event } from '../../lib/event.schema.ts';
 import { managementOf } from './client.ts';
+import { askControl } from './control.ts';
 import { advance, everyFile, forget, type RunningStack, startRunningStack } from './running-stack.ts';
-import { eventually } from './until.ts';
+import { eventually, until } from './until.ts';
 
 const DAY = 86_400;
 
@@ -129,4 +130,30 @@ describe('a key that is to be delivered', () => {
     expect(secretOf('AdminKey').held).toEqual(admin);
     expect(secretOf('OrdersKey').held.key_id).toBe(after.id);
   });
+
+  it.each(['crash_before', 'crash_after'])(
+    'is rotated once, and nobody is told, when the process that asks for it ends: %s',
+    async (fault) => {
+      const call = { function: 'rotate-secret', call: 'secretsmanager:RotateSecret', nth: 1, fault };
+      await askControl(stack, 'POST', '/faults', call);
+      const { held } = secretOf('OrdersKey');
+      await advance(stack, 10 * DAY);
+      const isRotated = () => secretOf('OrdersKey').held.key_id !== held.key_id;
+      // Lambda tries again after a minute or two.
+      for (let minutes = 0; !(await until(isRotated, 10)); minutes++) {
+        expect(minutes).toBeLessThan(30);
+        expect(await getOrders(held.key)).toBe(200);
+        await advance(stack, 60);
+      }
+      const { faults } = (await askControl(stack, 'GET', '/faults')) as { faults: { hit: unknown }[] };
+      expect(faults.map(({ hit }) => hit !== null)).toEqual([true]);
+      await askControl(stack, 'DELETE', '/faults');
+
+      const after = await keyOf(secretOf('OrdersKey').held.key_id);
+      expect(after).toMatchObject({ status: 'active', parent_key_id: held.key_id });
+      for (const { key } of [held, secretOf('OrdersKey').held]) expect(await getOrders(key)).toBe(200);
+      expect(await told(held.key_id)).toEqual(['requested']);
+    },
+    180_000,
+  );
 });

@@ -75,6 +75,7 @@ describe('the sweep', () => {
     expect(await sweep(15.9)).toEqual({
       keys: 0,
       events: 0,
+      overdue: 0,
       failed: 0,
       oldest_due_age_seconds: 0,
       finished: true,

@@ -54,6 +54,7 @@ beforeEach(() => {
   eventBridge.reset();
   eventBridge.on(PutEventsCommand).resolves({ FailedEntryCount: 0, Entries: [{ EventId: '1' }] });
   dynamodb.on(QueryCommand).resolves({ Items: [] });
+  dynamodb.on(GetCommand).resolves({});
   dynamodb
     .on(QueryCommand, { ExpressionAttributeValues: { ':shard': 'key_0' } }, false)
     .resolves({ Items: keys.map(({ id, next_action_at }) => ({ pk: id, sk: 'api_key', next_action_at })) });
@@ -91,6 +92,7 @@ describe('sweep-keys', () => {
         keys_swept: 100,
         events_recorded: 100,
         keys_failed: 0,
+        overdue_keys: 0,
         oldest_due_age_seconds: expect.any(Number),
       }),
     ]);

@@ -249,10 +249,11 @@ const access: Record<string, string[]> = {
     'Query on table/index/by_due',
     'GetItem on table of key_*',
     naming(
-      `${due} swept_until revoked_reason pending_until pending_grace_hours successor_key_id next_generation rotation_told rotation_due_at`,
+      `${due} swept_until revoked_reason pending_until pending_grace_hours successor_key_id next_generation rotation_told rotation_due_at overdue_counted_at`,
     ),
     recording,
-    beating,
+    'GetItem+PutItem on table of heartbeats',
+    'Scan on table/index/by_owner seeing pk sk owner_id id',
     'events:PutEvents on bus of rekey.system sweep.unfinished',
   ],
   ListKeyEvents: ['GetItem on table of key_*', 'Query on table of events_*', cursors],

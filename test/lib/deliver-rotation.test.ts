@@ -41,8 +41,8 @@ async function setting() {
     },
     management: managementOf('https://management.test/v1', line.send),
   };
-  const deliver = (type: Told = REQUESTED, secret_id = SECRET) => {
-    const { id, generation } = { id: line.keys[0]!.id, generation: 0 };
+  const deliver = (type: Told = REQUESTED, secret_id = SECRET, id = line.keys[0]!.id) => {
+    const generation = 0;
     const rotation = { deliver: { secrets_manager: { secret_id } } };
     const api_key = { id, root_key_id: id, generation, rotation };
     return deliverRotation({ 'detail-type': type, detail: { data: { api_key } } }, world);
@@ -112,6 +112,15 @@ describe('a key that has nowhere to be delivered', () => {
     const { text: key, expires_at } = world.line.keys[0]!;
     await world.hold(JSON.stringify({ key, key_id: 'key_9999999999999999999999', expires_at }));
     expect(await refused(world)).toBe('the secret holds another key');
+  });
+
+  it('is not rotated: the secret holds a key that works, of a line of its own', async () => {
+    const world = await setting();
+    await world.hold(world.textOf(1));
+    const stranger = 'key_9999999999999999999999';
+    const error = await world.deliver(REQUESTED, SECRET, stranger).catch((error: unknown) => error);
+    expect(error).toEqual(new NotDelivered('the secret holds another key'));
+    expect(world.begun).toEqual([]);
   });
 
   it('is not rotated: the secret holds another key, which does not work', async () => {

@@ -1,5 +1,5 @@
 import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
-import { isValid as isReallyValid } from '../../lib/api-key.ts';
+import { isValid as isReallyValid, statusOf } from '../../lib/api-key.ts';
 import { digestOf } from '../../lib/key-format.ts';
 import {
   type Answer,
@@ -193,6 +193,15 @@ const broken = (
   return found;
 };
 
+/** Ways from one status to another, as the arrows of docs/rotation.md: `active --> rotated`. */
+const transitions = (before: ApiKeyRecord[], after: ApiKeyRecord[], then: number, now: number): string[] => {
+  const was = new Map(before.map((key) => [key.id, statusOf(key, then)]));
+  return after
+    .map((key) => [was.get(key.id) ?? '[*]', statusOf(key, now)])
+    .filter(([from, to]) => from !== to)
+    .map((both) => both.join(' --> '));
+};
+
 /** Lines in which somebody holds the text of a key that works. */
 const heldLines = ({ state, run }: Place): Set<number> =>
   new Set(
@@ -265,6 +274,7 @@ const leftBy = (place: Place, asked: Command, sent: Sent): Place[] => {
  * trails and who is let in.
  *
  * @param name of a run, of which the table has no other
+ * @param seen gets every way from one status to another that a single request, the sweep or the time took
  * @returns how many steps were played; of commands that are sent together each counts
  * @throws Difference
  */
@@ -273,6 +283,7 @@ export async function play(
   name: string,
   steps: readonly Step[],
   settings: Pick<State, 'stackStarts'> = { stackStarts: 'now' },
+  seen: Set<string> = new Set(),
 ): Promise<number> {
   process.env['REKEY_GRACE_STARTS'] = settings.stackStarts;
   let place: Place = {
@@ -340,6 +351,9 @@ export async function play(
         if (!stillHeld.has(root) && !isEnding(asked))
           differ(`nobody holds a key of the line ${root} any more`);
     }
+    // Several requests, or a crash and its retries, are more than one arrow.
+    if (step.do !== 'together' && step.do !== 'crash')
+      for (const one of transitions(before, table.records, then, now)) seen.add(one);
     before = table.records;
   }
   return played;

@@ -5,6 +5,7 @@ import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
 import { type AuthorizerDependencies, authorize } from '../../lib/authorizer.ts';
 import { createDynamoDbCall } from '../../lib/dynamodb-http.ts';
 import { mintKey } from '../../lib/key-format.ts';
+import { factsOfItem } from '../../lib/key-item.ts';
 import { createKeyReader } from '../../lib/key-reader.ts';
 import { cancelRotation } from '../../lib/operations/cancel-rotation.ts';
 import { createKey } from '../../lib/operations/create-key.ts';
@@ -275,5 +276,5 @@ export async function stored(world: World, run: Run) {
     if (!TOLD.has(type)) continue;
     trails.set(api_key_id, [...(trails.get(api_key_id) ?? []), type.replace('api_key.', '')]);
   }
-  return { records: keys.flat() as unknown as ApiKeyRecord[], trails };
+  return { records: keys.flat().map((item) => factsOfItem(item) as unknown as ApiKeyRecord), trails };
 }

@@ -50,6 +50,8 @@ export function lineOfKeys({
     created_at: key.created_at,
     expires_at: key.expires_at,
     rotation,
+    rotation_due_at:
+      rotation && new Date(Date.parse(key.created_at) + rotation.every_days * 86_400_000).toISOString(),
     successor_key_id: key.successor === undefined ? null : keys[key.successor]!.id,
     root_key_id: keys[0]!.id,
     generation: keys.indexOf(key),

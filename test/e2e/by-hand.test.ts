@@ -166,13 +166,23 @@ describe.each(APIS)('%s, attached and registered by hand', (name) => {
 });
 
 describe('a stage that keeps answers', () => {
-  it('is shut while it is not registered so, since nobody would flush it', async () => {
+  it('is shut while it is not registered as what it is, since nobody would flush it', async () => {
     const declared = declaration('thingsKept', ['things:read']);
-    expect((await register('thingsKept', { ...declared, stages: [] })).status).toBe(200);
+    const role = 'arn:aws:iam::111111111111:role/rekey-flush-things';
+    const [stage] = KEPT.stages;
+    await register('thingsKept', declared);
     const { key } = await newKey(['things:read']);
-    expect(await call('thingsKept', key)).toBe(500);
-    expect((await register('thingsKept', { ...declared, stages: [{ name: 'v1' }] })).status).toBe(200);
-    expect(await call('thingsKept', key)).toBe(500);
+    for (const stages of [
+      [],
+      [{ ...stage, cache_header: null }],
+      [{ ...stage, name: 'v2' }],
+      // By a call that finds no such API, and would be taken for done.
+      [{ ...stage, kind: 'http' }],
+      [{ ...stage, flush_role_arn: role }],
+    ]) {
+      expect((await register('thingsKept', { ...declared, stages })).status).toBe(200);
+      expect([stages, await call('thingsKept', key)]).toEqual([stages, 500]);
+    }
     expect((await register('thingsKept', declared)).status).toBe(200);
     expect(await call('thingsKept', key)).toBe(200);
   });

@@ -1,6 +1,6 @@
 import type { DynamoDbCall } from './dynamodb-http.ts';
 import { itemOf, textOf, UnexpectedItem } from './key-reader.ts';
-import { type RouteScopes, routesHash } from './routes.ts';
+import { hashOfChecked, type RouteScopes } from './routes.ts';
 
 /** At 200 KB for the largest table this is 10 MB; an authorizer rarely serves more APIs at once. */
 const MOST_TABLES = 50;
@@ -63,7 +63,7 @@ export function createRouteReader({
   const parse = (item: Record<string, unknown>, hash: string): RouteScopes => {
     const routes = JSON.parse(textOf(item, 'routes', /^\{.*\}$/s));
     // Who could change this item could open a route; the hash comes from the API's own stage.
-    if (routesHash(routes) !== hash) throw new UnexpectedItem('the routes are not those the stage names');
+    if (hashOfChecked(routes) !== hash) throw new UnexpectedItem('the routes are not those the stage names');
     return routes;
   };
 

@@ -112,18 +112,24 @@ const canonicalOf = (scopes: string[] | string[][]): Wanted => {
 };
 
 /**
- * Names a table of routes by what it says: 64 hex digits, the same whatever the order of routes and scopes.
- *
- * @throws Error naming the bad route
+ * The hash of a table that was checked before it was given a name. One that was not can have no such name, and whoever
+ * only compares them need not bring the checks along.
  */
-export function routesHash(routes: RouteScopes): string {
-  const canonical = Object.entries(validateRoutes(routes))
+export function hashOfChecked(routes: RouteScopes): string {
+  const canonical = Object.entries(routes)
     .map(([route, scopes]): [string, Wanted] => [route, canonicalOf(scopes)])
     .sort(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256')
     .update(JSON.stringify(Object.fromEntries(canonical)))
     .digest('hex');
 }
+
+/**
+ * Names a table of routes by what it says: 64 hex digits, the same whatever the order of routes and scopes.
+ *
+ * @throws Error naming the bad route
+ */
+export const routesHash = (routes: RouteScopes): string => hashOfChecked(validateRoutes(routes));
 
 /**
  * What a request needs: what its method says, or what `ANY` says.

@@ -67,6 +67,11 @@ describe('the routes of an API', () => {
     ['no JSON', '{'],
     ['a list', '[]'],
     ['a wildcard', JSON.stringify({ 'GET /orders': ['*:*'] })],
+    ['a text in place of scopes', JSON.stringify({ 'GET /orders': 'orders:read' })],
+    ['a list in place of a scope', JSON.stringify({ 'GET /orders': [['orders:read']] })],
+    ['a scope beside a list', JSON.stringify({ 'GET /orders': ['orders:read', ['orders:read']] })],
+    ['a number in place of a scope', JSON.stringify({ 'GET /orders': [7] })],
+    ['nothing in place of scopes', JSON.stringify({ 'GET /orders': null })],
   ])('are refused when under their hash there is %s', async (_, text) => {
     const { read } = reader({ [`routes_api1 ${HASH}`]: text });
     await expect(read('api1', HASH)).rejects.toThrow();

@@ -33,6 +33,11 @@ const SLOW_TIMEOUT = Duration.seconds(60);
 const SLOW_CONCURRENCY = 10;
 const FAST_CONCURRENCY = 50;
 const FAN_OUT_CONCURRENCY = 10;
+/**
+ * An hour. What is given up before it was fanned out, reaches nobody until somebody moves it back, and a table that does not
+ * answer for a quarter of an hour is reason enough for five. Deliveries are found again in the table by themselves.
+ */
+const FAN_OUT_RECEIVES = 20;
 
 /**
  * Webhooks: events of the bus go to a queue, are fanned out to one message for each endpoint, and are delivered by
@@ -59,7 +64,7 @@ export class Webhooks extends Construct {
       reason: 'Another value would change every endpoint secret at once: docs/decisions/0004.',
     });
 
-    const events = workQueue(this, 'Events', FAST_TIMEOUT);
+    const events = workQueue(this, 'Events', FAST_TIMEOUT, FAN_OUT_RECEIVES);
     const deliveries = workQueue(this, 'Deliveries', FAST_TIMEOUT);
     const slowDeliveries = workQueue(this, 'SlowDeliveries', SLOW_TIMEOUT);
     this.#deliveries = deliveries.queue;

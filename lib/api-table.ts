@@ -1,11 +1,14 @@
 import { z } from 'zod';
-import { Api } from './api.schema.ts';
+import { Api, type StageOfApi } from './api.schema.ts';
 import { apiEvent } from './api-event.ts';
 import type { ApiChange } from './api-registration.ts';
 import { knownScopes, unknownScopes } from './catalog.ts';
+import { homeOfStack } from './environment.ts';
 import type { Origin } from './event.ts';
 import { putEvent } from './event-table.ts';
+import { keptStageName } from './kept-stage.ts';
 import { ScopeInUse, Unavailable } from './problem.ts';
+import { accountOf } from './register-stage.ts';
 import { countHolders } from './scope-holders.ts';
 import {
   ConditionFailed,
@@ -100,6 +103,12 @@ export function writing({ before, after }: ApiChange, table: KeyTable): Transact
   return { Delete: { TableName: table.tableName, Key: placeOf(before), ...condition } };
 }
 
+/** As the authorizer finds the stage, by the ARN of a request. */
+function nameOf(stage: StageOfApi): string {
+  const home = homeOfStack();
+  return keptStageName({ ...stage, region: home.region, account: accountOf(stage, home) });
+}
+
 /** The routes for the authorizer. A stack's have their own way to it (lib/route-table.ts). */
 function authorizing({ before, after }: ApiChange, table: KeyTable): TransactItems {
   const api = after ?? before;
@@ -110,7 +119,7 @@ function authorizing({ before, after }: ApiChange, table: KeyTable): TransactIte
   const Item = {
     ...routesOf(id),
     ...{ owner_id, routes_hash, routes: JSON.stringify(routes) },
-    cached_stages: cached.map(({ name }) => name).join(' '),
+    cached_stages: cached.map(nameOf).join(' '),
   };
   return [{ Put: { TableName: table.tableName, Item } }];
 }

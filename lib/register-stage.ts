@@ -38,6 +38,10 @@ export async function registerStage(
   await putStage(data, hash, now, table);
 }
 
+/** Where a stage is that a request registers: one that names no role is in the account of the product. */
+export const accountOf = ({ flush_role_arn }: StageOfApi, home: { account: string }): string =>
+  flush_role_arn?.split(':')[4] ?? home.account;
+
 /** By whose word stages are there that were registered by a request. */
 export const REQUESTED = 'request';
 
@@ -55,14 +59,14 @@ export async function registerStages(
   now: number,
   table: KeyTable = environmentTable(),
 ): Promise<void> {
-  const declared = stages.map(({ name, cache_header, kind, flush_role_arn }) => ({
+  const declared = stages.map((stage) => ({
     api_id: apiId,
-    stage: name,
-    kind,
-    account: flush_role_arn?.split(':')[4] ?? home.account,
+    stage: stage.name,
+    kind: stage.kind,
+    account: accountOf(stage, home),
     region: home.region,
-    cache_ttl_seconds: cache_header === null || kind === 'websocket' ? 0 : LONGEST_CACHE_SECONDS,
-    role_arn: flush_role_arn,
+    cache_ttl_seconds: stage.cache_header === null || stage.kind === 'websocket' ? 0 : LONGEST_CACHE_SECONDS,
+    role_arn: stage.flush_role_arn,
   }));
   for (const stage of declared) await putStage(stage, REQUESTED, now, table);
   await giveUpStages(

@@ -20,7 +20,7 @@ const asVariable = (owner_id: string): string => owner_id.replaceAll('@', '~').r
 export interface StageRoutes {
   routesHash: string | undefined;
   registeredBy: string | undefined;
-  /** The stage's name, when it keeps answers. */
+  /** Which stage it is, when it keeps answers (lib/kept-stage.ts). */
   keptStage: string | undefined;
 }
 
@@ -100,7 +100,7 @@ export function createRouteReader({
     if (keptStage && Object.hasOwn(item, 'cached_stages')) {
       if (!textOf(item, 'cached_stages', /^/).split(' ').includes(keptStage))
         throw new Error(
-          `the stage ${keptStage} keeps answers that nobody would flush: register it with its cache_header, by PUT /apis/${apiId}`,
+          `the stage ${keptStage} keeps answers that nobody would flush: PUT /apis/${apiId} with its cache_header, its kind and, in another account, its flush_role_arn`,
         );
     }
     const current = textOf(item, 'routes_hash', HASH);

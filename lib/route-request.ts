@@ -1,5 +1,6 @@
 import type { APIGatewayRequestAuthorizerEvent, APIGatewayRequestAuthorizerEventV2 } from 'aws-lambda';
 import type { Headers } from './credentials.ts';
+import { keptStageName } from './kept-stage.ts';
 import { CACHE_HEADER_VARIABLE, OWNER_VARIABLE, ROUTES_VARIABLE } from './stage-variables.ts';
 
 /** What a REQUEST authorizer gets: of REST and WebSocket APIs, or of HTTP APIs with payload format 2.0. */
@@ -22,7 +23,7 @@ export interface RouteRequest {
   registeredBy: string | undefined;
   /** The stage variable that says by which header API Gateway keeps answers; without it, it keeps none. */
   cacheHeader: string | undefined;
-  /** The name of a stage that keeps answers. */
+  /** Which stage it is that keeps answers, as `keptStageName` says it. */
   keptStage: string | undefined;
   /** Where every value of a header is to be found. */
   headers: Headers | null | undefined;
@@ -37,7 +38,12 @@ const CONNECT_ARN = /^arn:aws[a-z-]*:execute-api:[a-z0-9-]+:\d{12}:([a-z0-9]{1,3
 /** https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html */
 const HTTP_ROUTE = /^([A-Z]+) (\/.*)$/s;
 
-const stageOf = (arn: string): string | undefined => /^[^/]+\/([^/]+)\//.exec(arn)?.[1];
+/** @param arn of a method, whose stage it is */
+const keptStageOf = (kind: 'rest' | 'http', arn: string): string => {
+  const [, region = '', account = '', name = ''] =
+    /^arn:[^:]+:execute-api:([^:]+):([^:]+):[^/]+\/([^/]+)\//.exec(arn) ?? [];
+  return keptStageName({ region, account, kind, name });
+};
 
 const refuse = (why: string): never => {
   throw new TypeError(why);
@@ -74,7 +80,7 @@ function httpRequest(event: APIGatewayRequestAuthorizerEventV2): RouteRequest {
     routesHash: stageVariables?.[ROUTES_VARIABLE],
     registeredBy: stageVariables?.[OWNER_VARIABLE],
     cacheHeader,
-    keptStage: cacheHeader && stageOf(routeArn),
+    keptStage: cacheHeader && keptStageOf('http', routeArn),
     // There is nothing else: what was sent twice is joined by commas, which no key has.
     headers,
     origin: { requestId, identity: http },
@@ -92,7 +98,7 @@ function restOrWebSocketRequest(event: APIGatewayRequestAuthorizerEvent): RouteR
     routesHash: stageVariables?.[ROUTES_VARIABLE],
     registeredBy: stageVariables?.[OWNER_VARIABLE],
     cacheHeader,
-    keptStage: cacheHeader && stageOf(String(methodArn)),
+    keptStage: cacheHeader && keptStageOf('rest', String(methodArn)),
     // Never `headers`: of a header that was sent twice it has only the last one.
     headers: event.multiValueHeaders,
     origin: requestContext ?? {},

@@ -8,6 +8,9 @@ import { InvokeProblem, type LambdaService } from './lambda/service.ts';
 import type { DeployedResource } from './resource.ts';
 import { type Sqs, systemAttributes } from './sqs/index.ts';
 
+/** Of one function, each some 100 MB. */
+const MOST_PROCESSES = 50;
+
 /** Of one queue, in one answer. */
 const MOST_MESSAGES = 1_000;
 
@@ -102,6 +105,17 @@ export async function serveControl(options: {
       for (const each of name === undefined ? lambda.names() : [name]) lambda.cool(each);
       return send(response, 204, undefined);
     }
+    if (route === 'PUT /processes') {
+      const { most } = (await readJson(request)) as { most?: unknown };
+      if (
+        name === undefined ||
+        !Number.isInteger(most) ||
+        (most as number) < 1 ||
+        (most as number) > MOST_PROCESSES
+      )
+        throw new Refusal(400, `a function and {"most": <1 to ${MOST_PROCESSES}>} should be named`);
+      return send(response, 200, { most: lambda.scale(name, most as number) });
+    }
     if (route === 'GET /calls') {
       const calls = faults.calls().filter((call) => name === undefined || call.function === name);
       return send(response, 200, { calls });
@@ -125,7 +139,7 @@ export async function serveControl(options: {
       return invoke(decodeURIComponent(invocation[1]!), request, response);
     throw new Refusal(
       404,
-      `there is no ${route} here; there are GET /health, GET and POST /clock, GET /queues, GET /queues/<name>, GET /events, GET and DELETE /calls, GET, POST and DELETE /faults, DELETE /processes, and Lambda’s Invoke`,
+      `there is no ${route} here; there are GET /health, GET and POST /clock, GET /queues, GET /queues/<name>, GET /events, GET and DELETE /calls, GET, POST and DELETE /faults, PUT and DELETE /processes, and Lambda’s Invoke`,
     );
   }
 

@@ -97,6 +97,28 @@ describe.each(APIS)('%s, attached and registered by hand', (name) => {
     expect(await call(name, `${reader.key.slice(0, -1)}x`)).toBe(401);
   });
 
+  if (!isSocket(name))
+    it('has a route in the gateway that is not registered, and opens to nobody', async () => {
+      const { key } = await newKey(['*:*']);
+      const url = (stack.apis as Record<string, string>)[name]!;
+      const ask = async (path: string, method: string, headers: string[]) =>
+        (await rawRequest(url, path, headers, method)).status;
+      // Before and after the gateway has kept what the key may do.
+      for (const _ of ['asked', 'kept']) {
+        for (const path of ['/things/1', '/things/1%2f2', '/things/GET%20%2Fthings'])
+          expect([path, await ask(path, 'POST', ['x-api-key', key])]).toEqual([path, 403]);
+        expect(await ask('/things', 'GET', ['x-api-key', key])).toBe(200);
+      }
+      expect(await ask('/things/1', 'POST', [])).toBe(401);
+      // Of no route at all the gateway knows nothing; a REST API without our gateway responses calls that 403.
+      for (const [path, method] of [
+        ['/things', 'OPTIONS'],
+        ['/things', 'DELETE'],
+        ['/other', 'GET'],
+      ] as const)
+        expect([403, 404]).toContain(await ask(path, method, ['x-api-key', key]));
+    });
+
   it('is not changed, shown or deleted by another owner', async () => {
     const attacker = (await newKey(['apis:manage', 'apis:read'], 'attacker')).key;
     const path = `/apis/${stack.api_ids[name]}`;
@@ -144,13 +166,23 @@ describe.each(APIS)('%s, attached and registered by hand', (name) => {
 });
 
 describe('a stage that keeps answers', () => {
-  it('is shut while it is not registered so, since nobody would flush it', async () => {
+  it('is shut while it is not registered as what it is, since nobody would flush it', async () => {
     const declared = declaration('thingsKept', ['things:read']);
-    expect((await register('thingsKept', { ...declared, stages: [] })).status).toBe(200);
+    const role = 'arn:aws:iam::111111111111:role/rekey-flush-things';
+    const [stage] = KEPT.stages;
+    await register('thingsKept', declared);
     const { key } = await newKey(['things:read']);
-    expect(await call('thingsKept', key)).toBe(500);
-    expect((await register('thingsKept', { ...declared, stages: [{ name: 'v1' }] })).status).toBe(200);
-    expect(await call('thingsKept', key)).toBe(500);
+    for (const stages of [
+      [],
+      [{ ...stage, cache_header: null }],
+      [{ ...stage, name: 'v2' }],
+      // By a call that finds no such API, and would be taken for done.
+      [{ ...stage, kind: 'http' }],
+      [{ ...stage, flush_role_arn: role }],
+    ]) {
+      expect((await register('thingsKept', { ...declared, stages })).status).toBe(200);
+      expect([stages, await call('thingsKept', key)]).toEqual([stages, 500]);
+    }
     expect((await register('thingsKept', declared)).status).toBe(200);
     expect(await call('thingsKept', key)).toBe(200);
   });

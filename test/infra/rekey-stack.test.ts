@@ -113,6 +113,15 @@ describe('the functions', () => {
     }
   });
 
+  it('are given an event to fan out for an hour, since nothing else finds it again', () => {
+    const queues = everyTemplate
+      .flatMap((template) => ofType(resourcesOf(template), 'AWS::SQS::Queue'))
+      .filter(([id]) => id.startsWith('WebhooksEventsQueue'))
+      .map(([, { Properties }]) => Properties.VisibilityTimeout * Properties.RedrivePolicy.maxReceiveCount);
+    expect(queues).not.toEqual([]);
+    for (const seconds of queues) expect(seconds).toBeGreaterThanOrEqual(3_600);
+  });
+
   it('have logs that end', () => {
     for (const template of everyTemplate) {
       for (const [, { Properties }] of ofType(resourcesOf(template), 'AWS::Logs::LogGroup')) {

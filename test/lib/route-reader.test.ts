@@ -136,13 +136,20 @@ describe('the routes of an API that was registered by PUT', () => {
     });
     const of = (cached: string | undefined, kept?: string) =>
       reader(stages(cached)).readOf('team-things', 'api1', kept);
-    expect(await of('v1 $default', 'v1')).toEqual(ROUTES);
-    expect(await of('v1 $default', '$default')).toEqual(ROUTES);
-    for (const cached of ['', 'v2', 'v11', 'v1-b'])
-      await expect(of(cached, 'v1')).rejects.toThrow('register it with its cache_header, by PUT /apis/api1');
+    const at = 'us-east-1/000000000000';
+    const both = `${at}/rest/v1 ${at}/http/$default`;
+    expect(await of(both, `${at}/rest/v1`)).toEqual(ROUTES);
+    expect(await of(both, `${at}/http/$default`)).toEqual(ROUTES);
+    for (const cached of [
+      ...['', `${at}/rest/v2`, `${at}/rest/v11`, `${at}/rest/v1-b`, `${at}/http/v1`],
+      ...['us-east-1/111111111111/rest/v1', 'eu-west-1/000000000000/rest/v1', 'v1'],
+    ])
+      await expect(of(cached, `${at}/rest/v1`)).rejects.toThrow(
+        'the stage us-east-1/000000000000/rest/v1 keeps answers that nobody would flush: PUT /apis/api1 with',
+      );
     expect(await of('', undefined)).toEqual(ROUTES);
     // Of an earlier version, which did not write it down.
-    expect(await of(undefined, 'v1')).toEqual(ROUTES);
+    expect(await of(undefined, `${at}/rest/v1`)).toEqual(ROUTES);
   });
 
   it('are refused when they are not those of their hash', async () => {

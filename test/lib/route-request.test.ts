@@ -43,8 +43,12 @@ describe('the request of a route', () => {
 
   it('says the stage where it keeps answers, and only there', () => {
     const kept = { stageVariables: { rekeyCacheHeader: 'x-api-key' } };
-    expect(of({ ...authorizerEvent({}), ...kept })).toMatchObject({ keptStage: 'v1' });
-    expect(of({ ...httpAuthorizerEvent({}), ...kept })).toMatchObject({ keptStage: '$default' });
+    expect(of({ ...authorizerEvent({}), ...kept })).toMatchObject({
+      keptStage: 'us-east-1/000000000000/rest/v1',
+    });
+    expect(of({ ...httpAuthorizerEvent({}), ...kept })).toMatchObject({
+      keptStage: 'us-east-1/000000000000/http/$default',
+    });
     expect(of(authorizerEvent({}))).toMatchObject({ keptStage: undefined });
     expect(of(httpAuthorizerEvent({}))).toMatchObject({ keptStage: undefined });
   });

@@ -201,6 +201,11 @@ describe('a fault on demand', () => {
     const first = await pid();
     expect(await pid()).toBe(first);
     expect((await control('DELETE', '/processes?function=write-item')).status).toBe(204);
+    const more = await control('PUT', '/processes?function=write-item', { most: 6 });
+    expect([more.status, more.body]).toEqual([200, { most: 6 }]);
+    for (const most of [0, 51, 1.5, 'all', undefined])
+      expect((await control('PUT', '/processes?function=write-item', { most })).status).toBe(400);
+    expect((await control('PUT', '/processes', { most: 6 })).status).toBe(400);
     expect(await pid()).not.toBe(first);
   });
 

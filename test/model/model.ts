@@ -74,6 +74,8 @@ export interface Key {
   /** How many secrets it has had; only the last one opens. */
   secrets: number;
   endTold: boolean;
+  /** When its last rotation was taken back. */
+  cancelled: number | null;
   /** What stands in its trail, without notices. */
   events: string[];
 }
@@ -162,6 +164,7 @@ const newKey = (
   pendingGrace: 0,
   secrets: 1,
   endTold: false,
+  cancelled: null,
   events: ['created'],
   ...facts,
 });
@@ -289,9 +292,17 @@ const rotate = (
   return { status: 201, key: keys.length - 1, secret: 1, ended };
 };
 
-const cancel = (state: State, number: number, caller: Caller): Answer => {
+const cancel = (state: State, number: number, caller: Caller, contested: boolean): Answer => {
   const key = state.keys[number]!;
   if (key.revoked !== null) return refused(409, 'key_revoked');
+  // Its twin did at the same moment what it was about to do.
+  if (
+    contested &&
+    key.successor === null &&
+    key.cancelled === state.now &&
+    isWithin(key.scopes, caller.scopes)
+  )
+    return { status: 200, key: number };
   if (key.successor === null) return refused(409, 'not_rotated');
   if (!isValid(key, state.now)) return refused(409, 'key_expired');
   const successor = state.keys[key.successor]!;
@@ -302,6 +313,7 @@ const cancel = (state: State, number: number, caller: Caller): Answer => {
   if (key.rotated !== null) key.ends = key.ownEnd!;
   key.ownEnd = undefined;
   key.rotated = null;
+  key.cancelled = state.now;
   key.successor = null;
   key.nextGeneration = successor.generation + 1;
   key.events.push('updated');
@@ -335,7 +347,7 @@ const update = (
 };
 const sorted = (scopes: readonly string[]) => [...new Set(scopes)].sort().join(' ');
 
-/** Does a command, and says how it is answered. `contested`: another's successor came while it was under way. */
+/** Does a command, and says how it is answered. `contested`: another's request was done while it was under way. */
 export function command(
   state: State,
   asked: Command,
@@ -396,7 +408,7 @@ export function command(
       rotate(state, asked.key, caller, asked.request, contested),
     );
   }
-  if (asked.do === 'cancel') return cancel(state, asked.key, caller);
+  if (asked.do === 'cancel') return cancel(state, asked.key, caller, contested);
   if (asked.do === 'update') return update(state, asked.key, caller, asked);
   if (key.revoked === null) {
     key.revoked = state.now;

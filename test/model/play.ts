@@ -245,14 +245,16 @@ function* inOrder(
   const answer = sent[index]!;
   // Not available: it may be done, or not.
   if (answer.answer.status >= 500) yield* inOrder(copy(place), rest, asked, sent);
-  for (const contested of replaces(asked[index]!) ? [false, true] : [false]) {
+  for (const contested of mindsOthers(asked[index]!) ? [false, true] : [false]) {
     const next = copy(place);
     const expected = follow(next, asked[index]!, answer, contested);
     if (answer.answer.status >= 500 || inWords(expected, next) === asAnswered(answer))
       yield* inOrder(next, rest, asked, sent);
   }
 }
-const replaces = (asked: Command) => 'request' in asked && asked.request.replace_pending === true;
+/** Whether it is answered otherwise when another's request was done while it was under way. */
+const mindsOthers = (asked: Command) =>
+  asked.do === 'cancel' || ('request' in asked && asked.request.replace_pending === true);
 
 /** What a command that was cut off may have left: nothing, all of it, or that its key was let in. */
 const leftBy = (place: Place, asked: Command, sent: Sent): Place[] => {

@@ -8,7 +8,7 @@ type Headers = Record<string, string | number>;
 /**
  * Makes a signer of requests to AWS. It is aws4, but for the key that Signature Version 4 derives from the secret for a day, a
  * Region and a service: aws4 keeps that as bytes, of which Node makes a key object at each signature, and that takes
- * longer than all the rest of it (docs/performance.md). Here the object is kept: one, since a function has one set of
+ * as long as all the rest of it (docs/performance.md). Here the object is kept: one, since a function has one set of
  * credentials at a time.
  * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
  *

@@ -9,6 +9,7 @@ import {
   text,
 } from '../api-gateway/model.ts';
 import { checkSupported, type DeployedResource, describeUnknown } from '../resource.ts';
+import { importHttpBody } from './openapi-body.ts';
 import { supported } from './supported.ts';
 
 export interface RouteModel {
@@ -125,7 +126,9 @@ function stageModel(resource: DeployedResource): StageModel {
  * @throws Error naming stack, logical id and property of whatever is not known or does not fit together.
  */
 export function describeApis({ resources: all, ...services }: ApiGatewayInput): ApiModel[] {
-  const ours = all.filter(({ type }) => type.startsWith('AWS::ApiGatewayV2::'));
+  const ours = all
+    .filter(({ type }) => type.startsWith('AWS::ApiGatewayV2::'))
+    .flatMap((each) => (each.properties['Body'] === undefined ? [each] : importHttpBody(each)));
   const { unknown } = checkSupported(ours, supported);
   if (unknown.length > 0) throw new Error(unknown.map(describeUnknown).join('\n'));
   return ours

@@ -15,6 +15,7 @@ export const supported: Supported = {
     properties: {
       Name: 'used',
       ProtocolType: 'used',
+      Body: 'used',
       RouteSelectionExpression: 'used',
       DisableExecuteApiEndpoint: 'used',
       Description: onlyLabel,

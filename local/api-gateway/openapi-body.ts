@@ -1,14 +1,15 @@
 import type { DeployedResource } from '../resource.ts';
 import { record, refuse } from './model.ts';
 
-const METHODS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch'];
-const ANY_METHOD = 'x-amazon-apigateway-any-method';
-const AUTHORIZER = 'x-amazon-apigateway-authorizer';
+/** The operations of a path, in an OpenAPI document. */
+export const METHODS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch'];
+export const ANY_METHOD = 'x-amazon-apigateway-any-method';
+export const AUTHORIZER = 'x-amazon-apigateway-authorizer';
 const GATEWAY_RESPONSES = 'x-amazon-apigateway-gateway-responses';
-const INTEGRATION = 'x-amazon-apigateway-integration';
+export const INTEGRATION = 'x-amazon-apigateway-integration';
 
 /** `responseParameters` of an extension is `ResponseParameters` of a resource. */
-const capitalized = (members: Record<string, unknown>): Record<string, unknown> =>
+export const capitalized = (members: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries(members).map(([name, value]) => [
       `${name.charAt(0).toUpperCase()}${name.slice(1)}`,
@@ -17,7 +18,7 @@ const capitalized = (members: Record<string, unknown>): Record<string, unknown> 
   );
 
 /** Extensions are what the document says to API Gateway: one that is not known here changes what is served. */
-function demandKnown(
+export function demandKnown(
   api: DeployedResource,
   members: Record<string, unknown>,
   known: string[],
@@ -29,7 +30,7 @@ function demandKnown(
 }
 
 /** Which authorizer an operation is guarded by. Of the whole document's `security` API Gateway takes no notice. */
-function authorizerOf(
+export function authorizerOf(
   api: DeployedResource,
   operation: Record<string, unknown>,
   schemes: Record<string, unknown>,

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { describe, expect, it } from '@jest/globals';
-import { parse, type ScalarTag } from 'yaml';
 import { made, make } from '../../examples/write-openapi.ts';
 import { parameterName } from '../../infra/rekey-reference.ts';
 import { routesHash } from '../../lib/routes.ts';
+import { samTemplate, within } from '../sam-example.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: templates are JSON of any shape
 type Json = any;
@@ -15,9 +15,6 @@ const { parse: parseHcl }: { parse(name: string, text: string): Promise<Json> } 
 const read = (path: string) => readFileSync(`examples/${path}`, 'utf8');
 const readJson = (path: string): Json => JSON.parse(read(path));
 
-/** Everything in a value, with itself. */
-const within = (value: Json): Json[] =>
-  typeof value === 'object' && value !== null ? [value, ...Object.values(value).flatMap(within)] : [value];
 const placeholders = (text: string): string[] =>
   [...text.matchAll(/\$\{([^}!]+)\}/g)].map(([, name]) => name ?? '');
 
@@ -35,23 +32,7 @@ describe.each(['sam', 'terraform'])('the registration of examples/%s', (example)
 });
 
 describe('examples/sam/template.yaml', () => {
-  const tags = ['Ref', 'Sub', 'Select', 'Split', 'GetAtt'].flatMap((name): Json[] => {
-    const key = name === 'Ref' ? name : `Fn::${name}`;
-    const scalar: ScalarTag = { tag: `!${name}`, resolve: (text) => ({ [key]: text }) };
-    return [
-      scalar,
-      { tag: `!${name}`, collection: 'seq', resolve: (list: Json) => ({ [key]: list.toJSON() }) },
-    ];
-  });
-  const template: Json = parse(read('sam/template.yaml'), { customTags: tags });
-  // What AWS::Include puts in.
-  const whole = structuredClone(template);
-  for (const node of within(whole)) {
-    const include = node?.['Fn::Transform'];
-    if (include?.Name !== 'AWS::Include') continue;
-    delete node['Fn::Transform'];
-    Object.assign(node, readJson(`sam/${include.Parameters.Location}`));
-  }
+  const whole = samTemplate();
   const { Parameters, Resources } = whole;
   const nodes = within(whole);
 

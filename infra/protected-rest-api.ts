@@ -1,4 +1,4 @@
-import { Duration, Lazy } from 'aws-cdk-lib';
+import { Duration, Lazy, Validations } from 'aws-cdk-lib';
 import {
   AuthorizationType,
   type CfnStage,
@@ -119,12 +119,18 @@ export class ProtectedRestApi extends Construct {
     const made = this.node.tryFindChild('Authorizer');
     if (made) return made as RequestAuthorizer;
     const { ttlSeconds, cacheHeader } = this.#protection;
+    const handler = LambdaFunction.fromFunctionAttributes(this, 'AuthorizerFunction', {
+      functionArn: this.#rekey.authorizerFunctionArn,
+      // CDK can't tell by the ARN, and without it leaves the permission to invoke the function out.
+      sameEnvironment: !this.#rekey.ofAnotherAccount,
+    });
+    if (this.#rekey.ofAnotherAccount)
+      Validations.of(handler).acknowledge({
+        id: 'Annotation::UnclearLambdaEnvironment',
+        reason: 'The account that has the function gives the permission: rekey:consumerAccounts.',
+      });
     return new RequestAuthorizer(this, 'Authorizer', {
-      handler: LambdaFunction.fromFunctionAttributes(this, 'AuthorizerFunction', {
-        functionArn: this.#rekey.authorizerFunctionArn,
-        // CDK can't tell by the ARN, and without it leaves the permission to invoke the function out.
-        sameEnvironment: !this.#rekey.ofAnotherAccount,
-      }),
+      handler,
       // Said, since CDK's default is five minutes.
       resultsCacheTtl: Duration.seconds(ttlSeconds),
       identitySources: cacheHeader === undefined ? [] : [IdentitySource.header(cacheHeader)],

@@ -117,7 +117,7 @@ export class ThingsStack extends ExampleStack {
       autoDeploy: true,
       stageVariables: { rekeyOwner: OWNER },
     });
-    for (const route of added) stage.addDependency(route);
+    stage.node.addDependency(...added);
     const url = `${isHttp ? 'https' : 'wss'}://${api.ref}.execute-api.${this.region}.${this.urlSuffix}`;
     new CfnOutput(this, `Things${name}ApiUrl`, { value: isHttp ? url : `${url}/${stageName}` });
     new CfnOutput(this, `Things${name}ApiId`, { value: api.ref });

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 export function synthesizeExample(example: string, context: Record<string, string> = {}): string {
   const directory = mkdtempSync(join(tmpdir(), 'rekey-e2e-example-'));
   const ours = JSON.parse(readFileSync('cdk.json', 'utf8')).context;
-  const { status, stderr } = spawnSync(process.execPath, [`examples/${example}/app.ts`], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [`examples/${example}/app.ts`], {
     env: {
       ...process.env,
       CDK_OUTDIR: directory,
@@ -20,6 +20,9 @@ export function synthesizeExample(example: string, context: Record<string, strin
     },
     encoding: 'utf8',
   });
+  // Of what a team would see it must be told nothing: `cdk deploy --strict` takes a warning for an error.
+  if (/WARNING/.test(stdout + stderr))
+    throw new Error(`the example ${example} synthesizes with warnings: ${stdout}${stderr}`);
   if (status !== 0) throw new Error(`the example ${example} does not synthesize: ${stderr}`);
   return directory;
 }

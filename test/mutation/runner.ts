@@ -51,7 +51,7 @@ class InProcess implements TestRunner {
   #results: TestResult[] = [];
 
   constructor(options: StrykerOptions) {
-    this.#testsOf = options['testsOf'] as Record<string, string[]>; exclude: string[] };
+    this.#testsOf = options['testsOf'] as Record<string, string[]>;
   }
 
   capabilities() {

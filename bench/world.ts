@@ -5,6 +5,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { PutCommand } from '@aws-sdk/lib-dynamodb';
 import type { DynamoDbCall } from '../lib/dynamodb-http.ts';
 import { mintKey, newKeyId, parseKey } from '../lib/key-format.ts';
+import { attributesOfKey } from '../lib/key-item.ts';
 import { createKeyReader } from '../lib/key-reader.ts';
 import { type RouteScopes, routesHash } from '../lib/routes.ts';
 import { openTable } from '../lib/table-client.ts';
@@ -72,7 +73,7 @@ export async function startWorld() {
         first_used_at: instant(now),
         last_used_at: instant(now),
       });
-      const Item = { ...record, pk: id, sk: SORT_KEY.apiKey, ttl: undefined };
+      const Item = { ...attributesOfKey(record), pk: id, sk: SORT_KEY.apiKey, ttl: undefined };
       await client.send(new PutCommand({ TableName: TABLE, Item: JSON.parse(JSON.stringify(Item)) }));
       return key.reveal();
     },

@@ -2,7 +2,7 @@ import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import type { Context } from 'aws-lambda';
 import { retentionDays, scheduleSettings } from '../lib/environment.ts';
 import { putHeartbeat } from '../lib/status-table.ts';
-import { type SweepResult, sweepKeys } from '../lib/sweep.ts';
+import { type SweepResult, sweep } from '../lib/sweep.ts';
 import { continueSweep } from '../lib/unfinished-sweep.ts';
 
 /** Before its time-out the sweep stops: keys that are begun are done by then, and what is left is said. */
@@ -13,7 +13,7 @@ const metrics = new Metrics();
 
 /** Started by the schedule, and by a sweep that could not finish. What the event says does not matter. */
 export const handler = async (_event: unknown, context: Context): Promise<SweepResult> => {
-  const result = await sweepKeys(
+  const result = await sweep(
     {
       hasTime: () => context.getRemainingTimeInMillis() > RESERVE_MS,
       request_id: context.awsRequestId,
@@ -23,6 +23,7 @@ export const handler = async (_event: unknown, context: Context): Promise<SweepR
   metrics.addMetric('oldest_due_age_seconds', MetricUnit.Seconds, result.oldest_due_age_seconds);
   metrics.addMetric('keys_swept', MetricUnit.Count, result.keys);
   metrics.addMetric('events_recorded', MetricUnit.Count, result.events);
+  metrics.addMetric('overdue_keys', MetricUnit.Count, result.overdue);
   metrics.addMetric('keys_failed', MetricUnit.Count, result.failed);
   metrics.publishStoredMetrics();
   await putHeartbeat('sweep', result.oldest_due_age_seconds, Date.now());

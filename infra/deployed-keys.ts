@@ -1,10 +1,14 @@
 import { ArnFormat, CfnOutput, Duration, Stack, Validations } from 'aws-cdk-lib';
 import type { Table } from 'aws-cdk-lib/aws-dynamodb';
+import { type EventBus, Match, Rule } from 'aws-cdk-lib/aws-events';
+import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { Policy, PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
+import { SOURCE } from '../lib/event-bus.ts';
 import { OWNER_TAG } from '../lib/managed-secret.schema.ts';
 import { BY_LINEAGE } from '../lib/table-layout.ts';
 import { LISTED } from './key-attributes.ts';
+import { AT_ONCE, type Monitoring } from './monitoring.ts';
 import type { ProtectedRestApi } from './protected-rest-api.ts';
 import type { MakeFunction } from './rekey-stack.ts';
 import { RotatingApiKey } from './rotating-api-key.ts';
@@ -16,6 +20,9 @@ export interface DeployedKeysProps {
   table: Table;
   api: ProtectedRestApi;
   lambda: MakeFunction;
+  /** Tells of keys that are due, and to be delivered. */
+  bus: EventBus;
+  monitoring: Monitoring;
   settings: RekeySettings;
 }
 
@@ -32,8 +39,9 @@ export class DeployedKeys extends Construct {
   readonly deployKey: TypeScriptFunction;
   readonly rotateSecret: TypeScriptFunction;
 
-  constructor(scope: Construct, id: string, { table, api, lambda, settings }: DeployedKeysProps) {
+  constructor(scope: Construct, id: string, props: DeployedKeysProps) {
     super(scope, id);
+    const { table, api, lambda, bus, monitoring, settings } = props;
     const stack = Stack.of(this);
     const secrets = stack.formatArn({
       service: 'secretsmanager',
@@ -68,10 +76,18 @@ export class DeployedKeys extends Construct {
 
     this.rotateSecret = lambda(
       'rotate-secret',
-      'Rotates the API key in a secret, for Secrets Manager',
-      { settings: [], access: [], environment: { REKEY_MANAGEMENT_API_URL: api.url } },
+      'Rotates the API key in a secret, for Secrets Manager, and has it begin when the key is due',
+      {
+        settings: [],
+        access: [],
+        environment: { REKEY_MANAGEMENT_API_URL: api.url, ...monitoring.environment },
+      },
       { timeout: STEP_TIMEOUT },
     );
+    /** Only the secrets whose schedule names this function. */
+    const ours = {
+      StringEquals: { 'secretsmanager:resource/AllowRotationLambdaArn': this.rotateSecret.functionArn },
+    };
     // Not a part of the role: a function waits for its role, and this names the function.
     const rotation = new Policy(this, 'RotateSecrets', {
       roles: [this.rotateSecret.role!],
@@ -85,12 +101,18 @@ export class DeployedKeys extends Construct {
             'secretsmanager:UpdateSecretVersionStage',
           ],
           resources: [secrets],
-          // Only the secrets whose schedule names this function.
-          conditions: {
-            StringEquals: {
-              'secretsmanager:resource/AllowRotationLambdaArn': this.rotateSecret.functionArn,
-            },
-          },
+          conditions: ours,
+        }),
+        // To begin, as the secret is set up: the request may not put another function in the place of this one.
+        new PolicyStatement({
+          actions: ['secretsmanager:RotateSecret'],
+          resources: [secrets],
+          conditions: { ...ours, Null: { 'secretsmanager:RotationLambdaARN': 'true' } },
+        }),
+        // Whoever begins a rotation needs it: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html
+        new PolicyStatement({
+          actions: ['lambda:InvokeFunction'],
+          resources: [this.rotateSecret.functionArn],
         }),
       ],
     });
@@ -103,6 +125,27 @@ export class DeployedKeys extends Construct {
         id: `AwsSolutions-IAM5[Resource::${'arn:<AWS::Partition>:secretsmanager:<AWS::Region>:<AWS::AccountId>:secret:*'}]`,
         reason: 'Secrets are made by other stacks; the condition says which ones are meant.',
       });
+
+    new Rule(this, 'Deliver', {
+      description: 'Has keys rotated that are due and whose successor goes to Secrets Manager',
+      eventBus: bus,
+      eventPattern: {
+        source: [SOURCE],
+        detailType: ['api_key.rotation_requested', 'api_key.rotation_due'],
+        detail: {
+          data: { api_key: { rotation: { deliver: { secrets_manager: { secret_id: Match.exists() } } } } },
+        },
+      },
+      targets: [new LambdaFunction(this.rotateSecret)],
+    });
+    monitoring.alarm({
+      id: 'RotationNotDelivered',
+      group: 'Sweep',
+      metric: monitoring.metric('rotations_not_delivered', { statistic: 'Sum' }),
+      description: 'A key was due and could not be rotated: there was nowhere to put the new one.',
+      runbook: 'rotation-not-delivered',
+      when: AT_ONCE,
+    });
 
     const adminKey = new RotatingApiKey(this, 'AdminKey', {
       rekey: {

@@ -32,7 +32,7 @@ export const CANCELLATION = [
 /** A pending key that is dropped frees its parent. */
 export const SWEEP = [
   ...[...KEY_STATE, ...DUE, 'swept_until', 'revoked_reason', 'pending_until', 'pending_grace_hours'],
-  ...['successor_key_id', 'next_generation', 'rotation_told'],
+  ...['successor_key_id', 'next_generation', 'rotation_told', 'rotation_due_at', 'overdue_counted_at'],
 ];
 /** What callers see of a key, and so all that a list may read. */
 export const LISTED = Object.keys(ListedKey.shape);

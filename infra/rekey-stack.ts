@@ -20,6 +20,7 @@ import type { Construct } from 'constructs';
 import type { Operation } from '../lib/operations/definition.ts';
 import { operations } from '../lib/operations/index.ts';
 import { ownScopes } from '../lib/own-scopes.ts';
+import { PLACED_FIELDS } from '../lib/placement-table.ts';
 import { HOLDER_FIELDS } from '../lib/scope-holders.ts';
 import {
   BY_DUE,
@@ -116,6 +117,8 @@ export class RekeyStack extends Stack {
       organizationIds: settings.eventBusOrganizationIds,
     });
     new EventPublisher(this, 'EventPublisher', { table, bus, monitoring, logs });
+    const age =
+      settings.maxAgeDays === undefined ? undefined : { REKEY_MAX_AGE_DAYS: String(settings.maxAgeDays) };
     const settingVariables: Record<Setting, Record<string, string>> = {
       prefix: { REKEY_KEY_PREFIX: settings.keyPrefix },
       lifetimes: {
@@ -128,13 +131,13 @@ export class RekeyStack extends Stack {
         REKEY_PENDING_DAYS: String(settings.pendingDays),
         REKEY_MOST_VALID_KEYS: String(settings.mostValidKeys),
       },
-      age: settings.maxAgeDays === undefined ? {} : { REKEY_MAX_AGE_DAYS: String(settings.maxAgeDays) },
+      age: { ...age },
       plan:
         settings.rotateEveryDays === undefined
           ? {}
           : { REKEY_ROTATE_EVERY_DAYS: String(settings.rotateEveryDays) },
       retention: { REKEY_RETENTION_DAYS: String(settings.retentionDays) },
-      schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(',') },
+      schedule: { REKEY_NOTIFY_DAYS_BEFORE: settings.notifyDaysBefore.join(','), ...age },
       misuse: { REKEY_LATE_USE_MINUTES: String(settings.lateUseMinutes) },
       bus: { REKEY_EVENT_BUS_NAME: bus.eventBusName },
       // Not String(): it writes a small number as 1e-6.
@@ -208,7 +211,8 @@ export class RekeyStack extends Stack {
           itemAccess(table, ['GetItem'], ['key_*']),
           itemAccess(table, ['UpdateItem'], ['key_*'], SWEEP),
           eventRecording(table),
-          itemAccess(table, ['PutItem'], ['heartbeats']),
+          itemAccess(table, ['GetItem', 'PutItem'], ['heartbeats']),
+          indexAccess(table, BY_OWNER, PLACED_FIELDS, 'Scan'),
         ],
       },
       { timeout: SWEEP_TIMEOUT, memorySize: 1024 },
@@ -249,6 +253,8 @@ export class RekeyStack extends Stack {
       table,
       api,
       lambda,
+      bus,
+      monitoring,
       settings,
     });
 

@@ -6,7 +6,7 @@ import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { Function as Lambda } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import { UNFINISHED_SWEEP } from '../lib/unfinished-sweep.ts';
-import type { Monitoring } from './monitoring.ts';
+import { AT_ONCE, type Monitoring } from './monitoring.ts';
 
 /** Thousands of keys are done in it; the sweep stops half a minute before (functions/sweep-keys.ts). */
 export const SWEEP_TIMEOUT = Duration.minutes(5);
@@ -65,6 +65,15 @@ export class Sweep extends Construct {
       runbook: 'sweep-late',
       // Every sweep says how late it is, if only 0: silence is no sweep.
       when: { ...lasting, treatMissingData: TreatMissingData.BREACHING },
+    });
+    monitoring.alarm({
+      id: 'OverdueKeys',
+      group: 'Sweep',
+      // Each such key is counted once a day.
+      metric: monitoring.metric('overdue_keys', { statistic: 'Sum', period: Duration.days(1) }),
+      description: 'Keys are in use that are older than the stack allows.',
+      runbook: 'overdue-keys',
+      when: AT_ONCE,
     });
     monitoring.alarm({
       id: 'SweepFailures',

@@ -1,6 +1,12 @@
 import { dirname, join } from 'node:path';
 import { AssetHashType, DockerImage, Duration, type RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
-import { type PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import {
+  type AddToPrincipalPolicyResult,
+  PolicyDocument,
+  type PolicyStatement,
+  Role,
+  ServicePrincipal,
+} from 'aws-cdk-lib/aws-iam';
 import { Architecture, Code, Function as LambdaFunction, Runtime, Tracing } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
@@ -46,6 +52,29 @@ const bundled = (entry: string): Code =>
   });
 
 /**
+ * The role of one function, whose statements are in itself: whoever reads it sees all that it may do, it is never there
+ * without them, and the stack has one resource fewer for each function (CloudFormation takes 500).
+ */
+class FunctionRole extends Role {
+  readonly #statements: PolicyDocument;
+
+  constructor(scope: Construct, id: string, { description }: { description: string }) {
+    const statements = new PolicyDocument({ minimize: true });
+    super(scope, id, {
+      assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
+      description,
+      inlinePolicies: { Access: statements },
+    });
+    this.#statements = statements;
+  }
+
+  override addToPrincipalPolicy(statement: PolicyStatement): AddToPrincipalPolicyResult {
+    this.#statements.addStatements(statement);
+    return { statementAdded: true, policyDependable: this };
+  }
+}
+
+/**
  * A Lambda function of one TypeScript file: ARM64, Node 24, one bundled ES module, its own log group and its own
  * role, which may write to that log group, send traces, and do what `access` says. Nothing else.
  */
@@ -55,8 +84,7 @@ export class TypeScriptFunction extends LambdaFunction {
       retention: props.logRetention,
       removalPolicy: props.logRemoval,
     });
-    const role = new Role(scope, `${id}Role`, {
-      assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
+    const role = new FunctionRole(scope, `${id}Role`, {
       description: `Of the function ${id} of ${Stack.of(scope).stackName}`,
     });
     logGroup.grantWrite(role);

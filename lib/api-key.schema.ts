@@ -26,18 +26,41 @@ export const KeyId = z
 export const Environment = z.enum(['live', 'test']);
 export const OwnerAccess = z.enum(['own', 'any']);
 export const KeyStatus = z.enum(['active', 'pending', 'rotated', 'expired', 'revoked']);
-/** How often a key is to be rotated. */
-export const RotationPlan = z.strictObject({
-  every_days: z
-    .int('must be a whole number of days')
-    .min(1, 'must be at least 1 day')
-    .max(36_500, 'must be at most 36500 days'),
-  grace_period_hours: z
-    .int('must be a whole number of hours')
-    .min(0, 'must be at least 0 hours')
-    .max(720, 'must be at most 720 hours')
-    .optional(),
-});
+/**
+ * Name or ARN of a secret in AWS Secrets Manager:
+ * https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
+ */
+const SecretId = z
+  .string('must be a string')
+  .regex(
+    /^(?:arn:aws[a-z-]{0,10}:secretsmanager:[a-z0-9-]{5,40}:\d{12}:secret:)?[A-Za-z0-9/_+=.@-]{1,519}$/,
+    'must be the name or the ARN of a secret in AWS Secrets Manager',
+  );
+/** The least grace with delivery: Secrets Manager may try for hours until the new key is the current one. */
+const LEAST_DELIVERY_GRACE_HOURS = 12;
+
+/** How often a key is to be rotated, and who gets the successor; without `deliver` it is for the holder to ask for. */
+export const RotationPlan = z
+  .strictObject({
+    every_days: z
+      .int('must be a whole number of days')
+      .min(1, 'must be at least 1 day')
+      .max(36_500, 'must be at most 36500 days'),
+    grace_period_hours: z
+      .int('must be a whole number of hours')
+      .min(0, 'must be at least 0 hours')
+      .max(720, 'must be at most 720 hours')
+      .optional(),
+    deliver: z.strictObject({ secrets_manager: z.strictObject({ secret_id: SecretId }) }).optional(),
+  })
+  .refine(
+    ({ deliver, grace_period_hours: grace }) =>
+      deliver === undefined || grace === undefined || grace >= LEAST_DELIVERY_GRACE_HOURS,
+    {
+      path: ['grace_period_hours'],
+      message: `must be at least ${LEAST_DELIVERY_GRACE_HOURS} hours together with deliver`,
+    },
+  );
 /** When the grace of a rotated key begins: at its rotation, or with the first use of its successor. */
 export const GraceStarts = z.enum(['now', 'first_use']);
 /** What a use of the key is taken for once it has a successor and its grace is over. */
@@ -89,12 +112,18 @@ export const ApiKeyRecord = z.object({
     ),
   rotation: RotationPlan.nullable()
     .default(null)
-    .describe('how often the key is to be rotated, and with which grace; null: whenever somebody wants'),
+    .describe(
+      'how often the key is to be rotated, with which grace, and where its successor is delivered; null: whenever somebody wants',
+    ),
   rotation_due_at: Instant.nullable()
     .default(null)
-    .describe('when api_key.rotation_due is sent first; null: never'),
-  /** How many reminders of its rotation were sent. */
+    .describe(
+      'when the key is to be rotated: it is then delivered, or api_key.rotation_due is sent; null: never',
+    ),
+  /** How many steps of its rotation were done: a delivery was asked for, reminders were sent. */
   rotation_told: z.int().min(0).optional(),
+  /** When it was last counted among the keys that are older than the stack allows. */
+  overdue_counted_at: Instant.optional(),
   /** The grace that the first use of a pending successor gives its parent. */
   pending_grace_hours: z.int().min(0).optional(),
   on_reuse: OnReuse.default('tell').describe(
@@ -138,6 +167,7 @@ export const ListedKey = ApiKeyRecord.omit({
   before_rotation: true,
   pending_grace_hours: true,
   rotation_told: true,
+  overdue_counted_at: true,
   next_generation: true,
   told_at: true,
   leaked_at: true,

@@ -105,8 +105,13 @@ function authorizing({ before, after }: ApiChange, table: KeyTable): TransactIte
   const api = after ?? before;
   if (!api || api.source === 'stack') return [];
   if (!after) return [{ Delete: { TableName: table.tableName, Key: routesOf(api.id) } }];
-  const { id, owner_id, routes, routes_hash } = after;
-  const Item = { ...routesOf(id), owner_id, routes_hash, routes: JSON.stringify(routes) };
+  const { id, owner_id, routes, routes_hash, stages } = after;
+  const cached = stages.filter(({ cache_header }) => cache_header !== null);
+  const Item = {
+    ...routesOf(id),
+    ...{ owner_id, routes_hash, routes: JSON.stringify(routes) },
+    cached_stages: cached.map(({ name }) => name).join(' '),
+  };
   return [{ Put: { TableName: table.tableName, Item } }];
 }
 

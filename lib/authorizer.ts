@@ -1,6 +1,7 @@
 import type { APIGatewayAuthorizerResult } from 'aws-lambda';
 import { type AccessCode, decideAccess } from './access.ts';
 import { type CredentialProblem, extractKey } from './credentials.ts';
+import { LONGEST_CALL_MS } from './dynamodb-http.ts';
 import { requestOrigin } from './event.ts';
 import { digestOf, parseKey } from './key-format.ts';
 import type { KeyFacts, KeyReader } from './key-reader.ts';
@@ -38,6 +39,13 @@ const LONGEST_TELLING_MS = 1_000;
 
 /** How often a first use is written when the key changes at the same time. */
 const MOST_FIRST_USES = 3;
+/** Nor is it begun later than this after the request came. */
+const LATEST_FIRST_USE_MS = 2_500;
+/** A first use reads the key and perhaps its parent, and writes; when it came too late the key is read again. */
+const CALLS_OF_A_FIRST_USE = 4;
+/** No decision takes longer, whatever the table does: the function's time-out is above it. */
+export const LONGEST_DECISION_MS =
+  LATEST_FIRST_USE_MS + CALLS_OF_A_FIRST_USE * LONGEST_CALL_MS + LONGEST_TELLING_MS;
 
 const UNDECLARED =
   'This route declares no scopes, so nobody may call it. Declare its scopes, or that it is public, and deploy the API again.';
@@ -165,6 +173,7 @@ const decide = async (
     });
   };
 
+  const latest = now() + LATEST_FIRST_USE_MS;
   const credential = extractKey(request.headers);
   if ('problem' in credential) return refused(credential.problem);
   // The answer would be kept for the value of a header that this key is not in.
@@ -225,7 +234,7 @@ const decide = async (
 
   let verdict = judge(key);
   for (let tries = 1; 'key' in verdict && verdict.key.first_used_at === null; tries++) {
-    if (tries > MOST_FIRST_USES) throw new Error('the first use could not be written');
+    if (tries > MOST_FIRST_USES || now() > latest) throw new Error('the first use could not be written');
     // Awaited: until this is written, a retry of the request that made the key may still replace its secret.
     const origin = requestOrigin(verdict.key.id, now(), request.origin);
     if (await reader.markFirstUse(verdict.key.id, digest, origin)) break;
@@ -260,8 +269,8 @@ export interface NotAuthenticated {
  * refused.
  *
  * @returns a policy; for an HTTP API also what it answers 401 to
- * @throws Error `Unauthorized`, which the other APIs answer with 401. Any other error is API Gateway's 500
- *   (AUTHORIZER_FAILURE), so it is refused too.
+ * @throws Error `Unauthorized`, which the other APIs answer with 401. Any other error is API Gateway's
+ *   AUTHORIZER_FAILURE, so it is refused too.
  */
 export async function authorize(
   event: AuthorizerEvent,

@@ -1,18 +1,16 @@
 import { type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http';
 import { request as secureRequest, Agent as TlsAgent } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
-import aws4 from 'aws4';
+import { createRequestSigner } from './request-signer.ts';
 
 /** The protocol's name for the API's version, sent before the operation in `x-amz-target`. */
 const API = 'DynamoDB_20120810';
 
-/**
- * Milliseconds. A decision makes three calls at most, so the function's own time-out must be above 3 × TOTAL;
- * AWS's SDK would wait for as long as the function lives.
- */
+/** Milliseconds. AWS's SDK would wait for as long as the function lives. */
 const CONNECT_TIMEOUT = 500;
 const ATTEMPT_TIMEOUT = 1_000;
-const TOTAL_TIMEOUT = 1_500;
+/** A call takes no longer, with all its tries. */
+export const LONGEST_CALL_MS = 1_500;
 const LONGEST_BACKOFF = 75;
 
 /** Bytes. An item has 400 KB at most; its JSON is longer, but ours never comes near. */
@@ -157,17 +155,23 @@ const refusal = (operation: string, { status, text }: Answer): DynamoDbFailure =
  */
 export function createDynamoDbCall(env: Variables = process.env): DynamoDbCall {
   const options = { keepAlive: true, maxSockets: 64, timeout: 60_000 };
+  const sign = createRequestSigner();
   const agents = { 'http:': new PlainAgent(options), 'https:': new TlsAgent(options) };
 
   const exchange = (
-    url: URL,
-    headers: Record<string, string>,
+    { protocol, hostname, port }: URL,
+    headers: Record<string, string | number>,
     body: string,
     timeout: number,
   ): Promise<Answer> => {
-    const secure = url.protocol === 'https:';
+    const secure = protocol === 'https:';
     return new Promise((resolve, reject) => {
-      const request = (secure ? secureRequest : plainRequest)(url, {
+      // Of a URL, node:http makes options at every request, in a fifth of its time.
+      const request = (secure ? secureRequest : plainRequest)({
+        // A URL has an IPv6 address in brackets.
+        host: hostname.replace(/^\[(.*)\]$/, '$1'),
+        port,
+        path: '/',
         method: 'POST',
         agent: agents[secure ? 'https:' : 'http:'],
         headers,
@@ -221,7 +225,7 @@ export function createDynamoDbCall(env: Variables = process.env): DynamoDbCall {
   const attempt = async (operation: string, body: string, timeout: number): Promise<unknown> => {
     const region = variable(env, 'AWS_REGION');
     const url = endpointOf(env, region);
-    const { headers } = aws4.sign(
+    const headers = sign(
       {
         service: 'dynamodb',
         region,
@@ -237,7 +241,7 @@ export function createDynamoDbCall(env: Variables = process.env): DynamoDbCall {
         sessionToken: env['AWS_SESSION_TOKEN'],
       },
     );
-    const answer = await exchange(url, headers as Record<string, string>, body, timeout);
+    const answer = await exchange(url, headers, body, timeout);
     if (answer.status !== 200) throw refusal(operation, answer);
     try {
       return JSON.parse(answer.text);
@@ -249,15 +253,14 @@ export function createDynamoDbCall(env: Variables = process.env): DynamoDbCall {
 
   return async (operation, input) => {
     const body = JSON.stringify(input);
-    const deadline = performance.now() + TOTAL_TIMEOUT;
-    let staleAllowed = true;
+    const deadline = performance.now() + LONGEST_CALL_MS;
     let retryAllowed = true;
     for (;;) {
       try {
         return await attempt(operation, body, Math.min(ATTEMPT_TIMEOUT, deadline - performance.now()));
       } catch (error) {
-        if (error instanceof StaleConnection && staleAllowed) {
-          staleAllowed = false;
+        if (error instanceof StaleConnection) {
+          // None is kept now, so the next attempt has a new one: this happens once.
           forgetKeptConnections();
           continue;
         }
@@ -265,6 +268,8 @@ export function createDynamoDbCall(env: Variables = process.env): DynamoDbCall {
         const inTime = performance.now() + backoff < deadline;
         if (!(error instanceof DynamoDbFailure && error.transient && retryAllowed && inTime)) throw error;
         retryAllowed = false;
+        // A connection may have died without a word, and the others that were kept are as old.
+        if (error.code === 'Timeout') forgetKeptConnections();
         await delay(backoff);
       }
     }

@@ -49,7 +49,10 @@ export function lifetimeSettings(env: Variables = process.env): LifetimeSettings
   return settings;
 }
 
-/** `REKEY_NOTIFY_DAYS_BEFORE`: days before its end at which a key is told of, such as `30,14,3`. */
+/**
+ * `REKEY_NOTIFY_DAYS_BEFORE`: days before its end at which a key is told of, such as `30,14,3`; and
+ * `REKEY_MAX_AGE_DAYS`.
+ */
 export function scheduleSettings(env: Variables = process.env): ScheduleSettings {
   const name = 'REKEY_NOTIFY_DAYS_BEFORE';
   const form = 'one to five different whole numbers of days from 1 to 365, with commas between';
@@ -58,7 +61,7 @@ export function scheduleSettings(env: Variables = process.env): ScheduleSettings
     .map(Number);
   if (new Set(list).size < list.length || Math.max(...list) > 365)
     throw new Error(`${name} is not valid: it must be ${form}`);
-  return { notify_days_before: list };
+  return { notify_days_before: list, max_age_days: maxAgeDays(env) };
 }
 
 /** `REKEY_GRACE_STARTS`, `REKEY_PENDING_DAYS`, `REKEY_MOST_VALID_KEYS`: how the lines of keys go on. */

@@ -95,9 +95,14 @@ export const eventTypes = {
         .meta({ description: 'Which of the notices this is: days before the end at which it was due.' }),
     }),
   },
+  'api_key.rotation_requested': {
+    description:
+      'A key is due, and AWS Secrets Manager is asked to rotate it where its `rotation` says. Nobody has to do anything: if it comes to nothing, `api_key.rotation_due` is sent a day later.',
+    data: EventKeyData,
+  },
   'api_key.rotation_due': {
     description:
-      'A key is to be rotated by whoever holds it, and has not been. It is sent again each week with rising urgency, five times at most.',
+      'A key is to be rotated by whoever holds it, or was to be delivered for a day, and has not been rotated. It is sent again each week with rising urgency, five times at most.',
     data: EventKeyData.extend({
       urgency: z.enum(['notice', 'warning', 'critical']),
       reminder: z.int().min(0).meta({ description: '0 for the first one.' }),

@@ -70,6 +70,19 @@ const internalError: GatewayProblem = {
 };
 
 /**
+ * The authorizer could not decide: mostly since its table did not answer or throttles. The request was not let in, so
+ * it may be sent again, whatever it would have done.
+ */
+const undecided: GatewayProblem = {
+  ...problems.unavailable,
+  code: 'unavailable',
+  detail: text(
+    'The API key could not be checked, so nothing was done. Wait for the time in retry-after, then send the request again; if that does not help, report the request_id.',
+  ),
+  headers: { 'Retry-After': '1' },
+};
+
+/**
  * What a REST API answers by itself, as problem documents, by the names of API Gateway
  * (https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html). Statuses of the
  * `DEFAULT_…` responses are left alone: a status given there would replace those of all other 4XX or 5XX responses.
@@ -109,8 +122,9 @@ export const gatewayResponses: Readonly<Record<string, GatewayResponse>> = {
   }),
   THROTTLED: problemDocument(tooManyRequests),
   QUOTA_EXCEEDED: problemDocument(tooManyRequests),
-  AUTHORIZER_FAILURE: problemDocument({ ...internalError, status: 500 }),
-  AUTHORIZER_CONFIGURATION_ERROR: problemDocument({ ...internalError, status: 500 }),
+  // Which of the two an error of the authorizer is, AWS does not say.
+  AUTHORIZER_FAILURE: problemDocument(undecided),
+  AUTHORIZER_CONFIGURATION_ERROR: problemDocument(undecided),
   INTEGRATION_TIMEOUT: problemDocument({
     status: 504,
     code: 'timeout',

@@ -106,7 +106,7 @@ export const GraceStart = GraceStarts.meta({
 
 export const Rotation = RotationPlan.meta({
   description:
-    'How often the key is to be rotated by whoever holds it: when it is due, `api_key.rotation_due` is sent, and `rekey/client` rotates. `grace_period_hours` is that of a rotation that does not say.',
+    'How often the key is to be rotated. `grace_period_hours` is that of a rotation that does not say. With `deliver` the system rotates it when it is due, in the secret that it names; the secret must hold this key then, and be rotated by `rotate-secret` (docs/secrets-manager.md). Without, `api_key.rotation_due` is sent, and whoever holds the key rotates it, as `rekey/client` does.',
   example: { every_days: 90, grace_period_hours: 48 },
 });
 

@@ -6,6 +6,7 @@ import { DynamoDbFailure } from './dynamodb-http.ts';
 import { keyEvent, newEventId, type Origin } from './event.ts';
 import { eventItem } from './event-item.ts';
 import { decideFirstUse, GRACE_STARTED } from './first-use.ts';
+import { scopesOfItem } from './key-item.ts';
 import { decideLastUse, type Use } from './last-use.ts';
 import { type Misuse, misuseData } from './misuse.ts';
 import { isGrant } from './scope.ts';
@@ -63,7 +64,7 @@ export function itemOf(answer: unknown): Item | undefined {
 }
 
 /** One attribute in DynamoDB's JSON: exactly one type, and of that type. */
-export function attributeOf(item: Item, name: string, type: 'S' | 'L' | 'NULL' | 'BOOL'): unknown {
+function attributeOf(item: Item, name: string, type: 'S' | 'NULL' | 'BOOL'): unknown {
   const attribute = Object.hasOwn(item, name) ? item[name] : undefined;
   if (!isObject(attribute) || Object.keys(attribute).length !== 1 || !Object.hasOwn(attribute, type))
     throw new UnexpectedItem(`attribute ${name} is missing or not of type ${type}`);
@@ -97,16 +98,27 @@ const honeyOf = (item: Item): boolean => {
   return honey;
 };
 
+/** An attribute value of DynamoDB's JSON as a plain one; only the types that a key has. */
+const plain = (attribute: unknown): unknown => {
+  const [[type, value] = [], ...more] = isObject(attribute) ? Object.entries(attribute) : [];
+  if (more.length === 0) {
+    if (type === 'NULL') return null;
+    if (type === 'S' || type === 'BOOL') return value;
+    if (type === 'N') return Number(value);
+    if (type === 'L' && Array.isArray(value)) return value.map(plain);
+    if (type === 'M' && isObject(value)) return plainOf(value);
+  }
+  throw new UnexpectedItem('the item has an attribute of no known type');
+};
+
 const scopesOf = (item: Item): string[] => {
-  const list = attributeOf(item, 'scopes', 'L');
-  if (!Array.isArray(list) || list.length === 0 || list.length > MOST_SCOPES)
-    throw new UnexpectedItem('attribute scopes is not a list of 1 to 100');
-  return list.map((element) => {
-    const scope: unknown = attributeOf({ scope: element }, 'scope', 'S');
+  const scopes = scopesOfItem(plain(item['scopes']));
+  if (!Array.isArray(scopes) || scopes.length === 0 || scopes.length > MOST_SCOPES)
+    throw new UnexpectedItem('attribute scopes has not 1 to 100 scopes');
+  for (const scope of scopes)
     if (typeof scope !== 'string' || !isGrant(scope))
       throw new UnexpectedItem('attribute scopes has no scope in it');
-    return scope;
-  });
+  return scopes;
 };
 
 const factsOf = (item: Item, id: string): KeyFacts => {
@@ -127,19 +139,6 @@ const factsOf = (item: Item, id: string): KeyFacts => {
     honey: honeyOf(item),
     told_at: Object.hasOwn(item, 'told_at') ? textOf(item, 'told_at', INSTANT) : undefined,
   };
-};
-
-/** An attribute value of DynamoDB's JSON as a plain one; only the types that a key has. */
-const plain = (attribute: unknown): unknown => {
-  const [[type, value] = [], ...more] = isObject(attribute) ? Object.entries(attribute) : [];
-  if (more.length === 0) {
-    if (type === 'NULL') return null;
-    if (type === 'S' || type === 'BOOL') return value;
-    if (type === 'N') return Number(value);
-    if (type === 'L' && Array.isArray(value)) return value.map(plain);
-    if (type === 'M' && isObject(value)) return plainOf(value);
-  }
-  throw new UnexpectedItem('the item has an attribute of no known type');
 };
 
 const plainOf = (item: Item): Record<string, unknown> =>

@@ -8,6 +8,7 @@ import { putEvent } from './event-table.ts';
 import { decideFirstUse, GRACE_STARTED } from './first-use.ts';
 import { type Claim, claiming } from './idempotency.ts';
 import type { Change } from './key-change.ts';
+import { attributesOfKey, factsOfItem } from './key-item.ts';
 import { decideLastUse, type Use } from './last-use.ts';
 import type { Misuse } from './misuse.ts';
 import { IdempotencyKeyUsed, KeyExpired, KeyRevoked, NotFound, Unavailable } from './problem.ts';
@@ -75,7 +76,7 @@ export async function getKey(
   table: KeyTable = environmentTable(),
 ): Promise<ApiKeyRecord | undefined> {
   const item = await readItem(table, placeOf(id));
-  return item === undefined ? undefined : ApiKeyRecord.parse(item);
+  return item === undefined ? undefined : ApiKeyRecord.parse(factsOfItem(item));
 }
 
 /**
@@ -450,7 +451,7 @@ export async function tell(
  * @param seen the record as just read with `getKey`
  * @param decide `decideDue` for this moment
  * @param drop `decideDrop` for this moment
- * @returns how many events were recorded
+ * @returns how many events were recorded, and whether it was counted as older than allowed
  * @throws what `decide` throws; Unavailable
  */
 export async function doWhatIsDue(
@@ -459,28 +460,38 @@ export async function doWhatIsDue(
   drop: (successor: ApiKeyRecord, parent: ApiKeyRecord | undefined) => Drop,
   origin: Origin,
   table: KeyTable = environmentTable(),
-): Promise<number> {
+): Promise<{ events: number; overdue: boolean }> {
   let record = seen;
   let events = 0;
+  let overdue = false;
   for (;;) {
-    const done = await decideAndWrite<{ record: ApiKeyRecord; events: number } | 'nothing'>(
+    const done = await decideAndWrite<Done | 'nothing'>(
       record,
       async (record) => {
         const step = decide(record);
         if (!step) return 'nothing';
         if ('drop' in step) return dropPending(record, drop, origin, table);
-        const { changes, event } = step;
+        const { changes, event, overdue = false } = step;
         const after = changed(record, changes, origin);
         const told = event && telling(event.type, after, origin, table, event);
         const outcome = await transact(table, [updating(record, after, table), ...(told ? [told] : [])]);
-        return outcome instanceof ConditionFailed ? 'conflict' : { record: after, events: told ? 1 : 0 };
+        if (outcome instanceof ConditionFailed) return 'conflict';
+        return { record: after, events: told ? 1 : 0, overdue };
       },
       table,
     );
-    if (done === 'nothing') return events;
+    if (done === 'nothing') return { events, overdue };
     record = done.record;
     events += done.events;
+    overdue ||= done.overdue;
   }
+}
+
+/** One thing that was due is done. */
+interface Done {
+  record: ApiKeyRecord;
+  events: number;
+  overdue: boolean;
 }
 
 /** Ends a successor that was not used in time, and frees its line. */
@@ -489,7 +500,7 @@ async function dropPending(
   drop: (successor: ApiKeyRecord, parent: ApiKeyRecord | undefined) => Drop,
   origin: Origin,
   table: KeyTable,
-): Promise<{ record: ApiKeyRecord; events: number } | 'conflict'> {
+): Promise<Done | 'conflict'> {
   const parent = record.parent_key_id === null ? undefined : await getKey(record.parent_key_id, table);
   const decided = drop(record, parent);
   const dropped = changed(record, decided.successor, origin);
@@ -505,7 +516,8 @@ async function dropPending(
         ]
       : []),
   ]);
-  return outcome instanceof ConditionFailed ? 'conflict' : { record: dropped, events: freed ? 2 : 1 };
+  if (outcome instanceof ConditionFailed) return 'conflict';
+  return { record: dropped, events: freed ? 2 : 1, overdue: false };
 }
 /** What a query asks an index of keys for, and all that its role lets it see: an index holds whole records. */
 const LISTED = Object.keys(ListedKey.shape);
@@ -548,7 +560,7 @@ export async function listByOwner(
       Limit: Math.min(left, filter ? QUERY_PAGE : limit + 1 - keys.length),
     });
     for (const item of page.Items ?? []) {
-      const key = ListedKey.parse(item);
+      const key = ListedKey.parse(factsOfItem(item));
       if (!filter || filter(key)) {
         // One more than asked for was found: so there is a next page, and it begins with this one.
         if (keys.length === limit) return { keys, last: last! };
@@ -586,7 +598,7 @@ export async function lineage(
     });
     for (const item of page.Items ?? []) {
       if (keys.length === limit) return { keys, last };
-      const key = ListedKey.parse(item);
+      const key = ListedKey.parse(factsOfItem(item));
       keys.push(key);
       last = key.generation;
     }
@@ -617,7 +629,7 @@ const changed = (record: ApiKeyRecord, changes: Partial<ApiKeyRecord>, { now }: 
   present({ ...record, ...changes, version: nextVersion(record, now) });
 
 /** What of a record a write has to set, or to take away. */
-const differing = (before: ApiKeyRecord, after: ApiKeyRecord): Record<string, unknown> =>
+const differing = (before: ApiKeyRecord, after: ApiKeyRecord): Partial<ApiKeyRecord> =>
   Object.fromEntries(
     (Object.keys({ ...before, ...after }) as (keyof ApiKeyRecord)[])
       .filter((name) => canonicalJson(before[name]) !== canonicalJson(after[name]))
@@ -644,7 +656,7 @@ async function writeVersion(
 const putting = (record: ApiKeyRecord, table: KeyTable) => ({
   Put: {
     TableName: table.tableName,
-    Item: present({ ...placeOf(record.id), ...record }),
+    Item: present({ ...placeOf(record.id), ...attributesOfKey(record) }),
     ConditionExpression: 'attribute_not_exists(#pk)',
     ExpressionAttributeNames: names('pk'),
   },
@@ -661,7 +673,7 @@ type Condition = Partial<
 /** The update that makes one record of the other, if it is still as it was. */
 function updating(before: ApiKeyRecord, after: ApiKeyRecord, table: KeyTable, more: Condition = {}) {
   const changes = differing(before, after);
-  const { expression, values } = changing(changes);
+  const { expression, values } = changing(attributesOfKey(changes));
   const state = unchanged(before);
   const demanded = Object.entries(more);
   const condition = [

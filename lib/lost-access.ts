@@ -8,6 +8,8 @@ export const LOSING_TYPES = [
   'api_key.expired',
   'api_key.rotated',
   'api_key.updated',
+  'api.updated',
+  'api.deleted',
 ] as const satisfies EventType[];
 
 /** Clocks differ, and an answer may be on its way. */
@@ -27,7 +29,7 @@ export function takesAccessAway(changes: readonly Change[]): boolean {
 }
 
 /**
- * Whether an event means that what API Gateway keeps about its key is no longer true.
+ * Whether an event means that what API Gateway keeps about its key, or of its API, is no longer true.
  *
  * @param event without `changes` when it was too large for the bus
  * @param now epoch milliseconds: what happened longer ago than an answer is ever kept, needs nothing any more
@@ -37,6 +39,8 @@ export function needsFlush(
   now: number,
 ): boolean {
   if (now - Date.parse(occurred_at) > LONGEST_CACHE_SECONDS * 1000 + MARGIN_MS) return false;
+  if (type === 'api.updated')
+    return changes === undefined || changes.some(({ field }) => field.startsWith('routes/'));
   if (type === 'api_key.updated') return changes === undefined || takesAccessAway(changes);
   return (LOSING_TYPES as readonly EventType[]).includes(type);
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { type Management, RekeyRefusal } from './client/management.ts';
+import { type KeyState, type Management, RekeyRefusal } from './client/management.ts';
 import type { ManagedSecret } from './managed-secret.schema.ts';
 import type { SecretVersions } from './secret-versions.ts';
 
@@ -28,12 +28,22 @@ const LONGEST_GRACE_HOURS = 7 * HOURS_PER_DAY;
 
 /**
  * How long the key before goes on working: for whoever read it shortly before the rotation, and for the tries of
- * a rotation that does not get through. A week, but never more than half of the time between two rotations.
+ * a rotation that does not get through. What the plan of its delivery says; or else a week, but never more than half of
+ * the time between two rotations.
+ *
+ * @param every_days of the secret's schedule
+ * @param plan the key's own
  */
-export const graceHours = (every_days: number | undefined): number =>
-  every_days === undefined
-    ? LONGEST_GRACE_HOURS
-    : Math.min(LONGEST_GRACE_HOURS, Math.floor((every_days * HOURS_PER_DAY) / 2));
+export function graceHours(every_days: number | undefined, plan?: KeyState['rotation']): number {
+  const delivered = plan?.deliver === undefined ? undefined : plan;
+  const days = Math.min(
+    every_days ?? Number.POSITIVE_INFINITY,
+    delivered?.every_days ?? Number.POSITIVE_INFINITY,
+  );
+  return (
+    delivered?.grace_period_hours ?? Math.min(LONGEST_GRACE_HOURS, Math.floor((days * HOURS_PER_DAY) / 2))
+  );
+}
 
 const isRefusal = (error: unknown, status: number): error is RekeyRefusal =>
   error instanceof RekeyRefusal && error.status === status;
@@ -89,12 +99,16 @@ export async function rotateSecret(
     }
   };
 
-  const successorOf = async (current: ManagedSecret, grace: number): Promise<ManagedSecret> => {
+  const successorOf = async (
+    current: ManagedSecret,
+    everyDays: number | undefined,
+  ): Promise<ManagedSecret> => {
     try {
+      const { rotation } = await management.self(current.key);
       const { key, api_key } = await management.rotate(
         current.key,
         {
-          grace_period_hours: grace,
+          grace_period_hours: graceHours(everyDays, rotation),
           // Until its successor works, the key in AWSCURRENT is not to end earlier, however long that takes.
           grace_starts: 'first_use',
           // What an earlier rotation made and lost, nobody has.
@@ -117,7 +131,7 @@ export async function rotateSecret(
     if (await read()) return;
     const current = await eventually(() => secrets.read(SecretId));
     if (current === undefined) throw new Error('there is no key in AWSCURRENT to rotate');
-    const next = await successorOf(current, graceHours(everyDays));
+    const next = await successorOf(current, everyDays);
     await secrets.putPending(SecretId, version, next).catch(async (error: Error) => {
       // Another invocation of this step was first. Which of the two secrets works, testSecret finds out.
       if (error.name !== 'ResourceExistsException' || !(await read())) throw error;

@@ -20,6 +20,8 @@ const asVariable = (owner_id: string): string => owner_id.replaceAll('@', '~').r
 export interface StageRoutes {
   routesHash: string | undefined;
   registeredBy: string | undefined;
+  /** The stage's name, when it keeps answers. */
+  keptStage: string | undefined;
 }
 
 /**
@@ -48,11 +50,12 @@ export function createRouteReader({
         TableName: table,
         Key: { pk: { S: `routes_${apiId}` }, sk: { S: sk } },
         ConsistentRead: true,
-        ProjectionExpression: '#routes, #routes_hash, #owner_id',
+        ProjectionExpression: '#routes, #routes_hash, #owner_id, #cached_stages',
         ExpressionAttributeNames: {
           '#routes': 'routes',
           '#routes_hash': 'routes_hash',
           '#owner_id': 'owner_id',
+          '#cached_stages': 'cached_stages',
         },
       }),
     );
@@ -74,11 +77,12 @@ export function createRouteReader({
 
   /**
    * @returns undefined when there is no such table: then no route is declared
-   * @throws DynamoDbFailure, UnexpectedItem
+   * @throws DynamoDbFailure, UnexpectedItem; Error for a stage that keeps answers and is not registered so: nobody would
+   *   flush it
    */
   return async (
     apiId: string,
-    { routesHash: hash, registeredBy }: StageRoutes,
+    { routesHash: hash, registeredBy, keptStage }: StageRoutes,
   ): Promise<RouteScopes | undefined> => {
     if (!API_ID.test(apiId)) return undefined;
     if (hash !== undefined) {
@@ -92,6 +96,13 @@ export function createRouteReader({
     if (!registeredBy) return undefined;
     const item = await getItem(apiId, 'current');
     if (!item || asVariable(textOf(item, 'owner_id', /^/)) !== registeredBy) return undefined;
+    // Absent in registrations of earlier versions.
+    if (keptStage && Object.hasOwn(item, 'cached_stages')) {
+      if (!textOf(item, 'cached_stages', /^/).split(' ').includes(keptStage))
+        throw new Error(
+          `the stage ${keptStage} keeps answers that nobody would flush: register it with its cache_header, by PUT /apis/${apiId}`,
+        );
+    }
     const current = textOf(item, 'routes_hash', HASH);
     const name = `${apiId}/${current}`;
     return keep(name, kept.get(name) ?? parse(item, current));

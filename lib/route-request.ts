@@ -22,6 +22,8 @@ export interface RouteRequest {
   registeredBy: string | undefined;
   /** The stage variable that says by which header API Gateway keeps answers; without it, it keeps none. */
   cacheHeader: string | undefined;
+  /** The name of a stage that keeps answers. */
+  keptStage: string | undefined;
   /** Where every value of a header is to be found. */
   headers: Headers | null | undefined;
   /** For the event of a first use. */
@@ -34,6 +36,8 @@ const METHOD_ARN =
 const CONNECT_ARN = /^arn:aws[a-z-]*:execute-api:[a-z0-9-]+:\d{12}:([a-z0-9]{1,32})\/[^/]+\/\$connect$/;
 /** https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html */
 const HTTP_ROUTE = /^([A-Z]+) (\/.*)$/s;
+
+const stageOf = (arn: string): string | undefined => /^[^/]+\/([^/]+)\//.exec(arn)?.[1];
 
 const refuse = (why: string): never => {
   throw new TypeError(why);
@@ -70,6 +74,7 @@ function httpRequest(event: APIGatewayRequestAuthorizerEventV2): RouteRequest {
     routesHash: stageVariables?.[ROUTES_VARIABLE],
     registeredBy: stageVariables?.[OWNER_VARIABLE],
     cacheHeader,
+    keptStage: cacheHeader && stageOf(routeArn),
     // There is nothing else: what was sent twice is joined by commas, which no key has.
     headers,
     origin: { requestId, identity: http },
@@ -79,13 +84,15 @@ function httpRequest(event: APIGatewayRequestAuthorizerEventV2): RouteRequest {
 function restOrWebSocketRequest(event: APIGatewayRequestAuthorizerEvent): RouteRequest {
   const { methodArn, httpMethod, resource, requestContext, stageVariables } = event;
   const { apiId, requestId } = requestContext ?? {};
+  const cacheHeader = stageVariables?.[CACHE_HEADER_VARIABLE];
   const common = {
     requestId: String(requestId),
     apiId: apiId as string,
     methodArn,
     routesHash: stageVariables?.[ROUTES_VARIABLE],
     registeredBy: stageVariables?.[OWNER_VARIABLE],
-    cacheHeader: stageVariables?.[CACHE_HEADER_VARIABLE],
+    cacheHeader,
+    keptStage: cacheHeader && stageOf(String(methodArn)),
     // Never `headers`: of a header that was sent twice it has only the last one.
     headers: event.multiValueHeaders,
     origin: requestContext ?? {},

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ApiKeyRecord } from './api-key.schema.ts';
 import { instant } from './instant.ts';
-import { remindersOf, URGENCIES } from './rotation-due.ts';
+import { duePlanStep, nextCountAt, planSteps } from './rotation-due.ts';
 
 /** What a key's future depends on: its own facts, and where its stack's settings take their place. */
 export type Scheduled = Pick<
@@ -14,13 +14,19 @@ export type Scheduled = Pick<
   | 'notify_days_before'
   | 'swept_until'
   | 'pending_until'
+  | 'rotation'
   | 'rotation_due_at'
   | 'rotation_told'
+  | 'overdue_counted_at'
 >;
 
-/** `notify_days_before`: for keys that have no list of their own; none is no notices. */
+/**
+ * `notify_days_before`: for keys that have no list of their own; none is no notices. `max_age_days`: how old a key may
+ * become; absent, as old as it lives.
+ */
 export interface ScheduleSettings {
   notify_days_before: readonly number[];
+  max_age_days?: number | undefined;
 }
 
 /**
@@ -29,12 +35,14 @@ export interface ScheduleSettings {
  * - `notice`: tell that it expires; `step` is the days before the end at which this was to be told.
  * - `expire`: record that it has ended.
  * - `drop`: end a successor that nobody has used.
- * - `rotation`: remind that it is to be rotated; `step` counts the reminders.
+ * - `overdue`: count it among the keys that are older than allowed.
+ * - `rotation`: have it rotated and delivered, or remind that it is to be rotated; `step` counts both.
  */
 export type Action =
   | { at: string; type: 'notice'; step: number }
   | { at: string; type: 'rotation'; step: number }
   | { at: string; type: 'expire' }
+  | { at: string; type: 'overdue' }
   | { at: string; type: 'drop' };
 
 /** Where a key stands in the index `by_due`; undefined, so that a write removes it, when nothing is ahead. */
@@ -54,15 +62,19 @@ export const NOTHING_DUE: Due = { due_shard: undefined, next_action_at: undefine
  *
  * A rotated key has an heir and needs no notice; a revoked one has had its end told. No two notices or ends are at the
  * same instant: `swept_until` alone says which are done. A key that was dropped is revoked,
- * and reminders have a count of their own.
+ * and reminders have a count of their own. Of the days on which a key is overdue only the next one is in it.
  */
 export function actionsOf(record: Scheduled, settings: ScheduleSettings): Action[] {
   const { expires_at, revoked_at, rotated_at, pending_until } = record;
   if (revoked_at !== null) return [];
-  const reminders = rotated_at === null ? remindersOf(record) : [];
-  const actions: Action[] = reminders
+  const steps = rotated_at === null ? planSteps(record) : [];
+  const actions: Action[] = steps
     .filter(({ at }) => expires_at === null || at < expires_at)
-    .map((reminder) => ({ ...reminder, type: 'rotation' }));
+    .map(({ at, step }) => ({ at, step, type: 'rotation' }));
+  if (settings.max_age_days !== undefined && rotated_at === null) {
+    const at = nextCountAt(record, settings.max_age_days);
+    if (expires_at === null || at < expires_at) actions.push({ at, type: 'overdue' });
+  }
   if (expires_at !== null) {
     if (rotated_at === null) actions.push(...noticesOf(record, Date.parse(expires_at), settings));
     actions.push({ at: expires_at, type: 'expire' });
@@ -96,7 +108,13 @@ function noticesOf(
 export function nextAction(record: Scheduled, settings: ScheduleSettings): Action | undefined {
   const { swept_until } = record;
   return actionsOf(record, settings).find(
-    ({ type, at }) => type === 'drop' || type === 'rotation' || swept_until === null || at > swept_until,
+    ({ type, at }) =>
+      // What is noted otherwise.
+      type === 'drop' ||
+      type === 'rotation' ||
+      type === 'overdue' ||
+      swept_until === null ||
+      at > swept_until,
   );
 }
 
@@ -136,10 +154,13 @@ export type DueStep = { drop: true; event?: undefined } | DueWrite;
 
 /** What a sweep writes to a key, and the event that goes with it. */
 interface DueWrite {
-  changes: Due & Partial<Pick<Scheduled, 'swept_until' | 'rotation_told'>>;
+  changes: Due &
+    Partial<Pick<Scheduled, 'swept_until' | 'rotation_due_at' | 'rotation_told' | 'overdue_counted_at'>>;
+  /** The key is older than allowed, and counted. */
+  overdue?: true;
   /** Absent when the key is only put where it belongs in the index. */
   event?: {
-    type: 'api_key.expiring' | 'api_key.expired' | 'api_key.rotation_due';
+    type: 'api_key.expiring' | 'api_key.expired' | 'api_key.rotation_due' | 'api_key.rotation_requested';
     reason: string | null;
     data: Record<string, unknown>;
   };
@@ -167,16 +188,21 @@ export function decideDue(
   }
   if (next.type === 'drop') return { drop: true };
   if (next.type === 'rotation') {
-    // After a time without sweeps one reminder is enough, the most urgent.
-    const step = remindersOf(record).findLast(({ at }) => Date.parse(at) <= now)?.step ?? next.step;
-    const rotation_told = step + 1;
+    const { changes, step } = duePlanStep(record, now);
     return {
-      changes: { rotation_told, ...dueOf({ ...record, rotation_told }, settings, now) },
+      changes: { ...changes, ...dueOf({ ...record, ...changes }, settings, now) },
       event: {
-        type: 'api_key.rotation_due',
+        type: step.reminder ? 'api_key.rotation_due' : 'api_key.rotation_requested',
         reason: null,
-        data: { urgency: URGENCIES[step], reminder: step },
+        data: { ...step.reminder },
       },
+    };
+  }
+  if (next.type === 'overdue') {
+    const overdue_counted_at = instant(now);
+    return {
+      changes: { overdue_counted_at, ...dueOf({ ...record, overdue_counted_at }, settings, now) },
+      overdue: true,
     };
   }
   const swept_until = next.at;
@@ -187,7 +213,7 @@ export function decideDue(
 }
 
 function eventOf(
-  action: Exclude<Action, { type: 'drop' | 'rotation' }>,
+  action: Extract<Action, { type: 'notice' | 'expire' }>,
   record: ApiKeyRecord,
   now: number,
 ): NonNullable<DueWrite['event']> {

@@ -1,5 +1,6 @@
 import { ListedKey } from './api-key.schema.ts';
 import { isValid } from './api-key.ts';
+import { factsOfItem } from './key-item.ts';
 import { covers } from './scope.ts';
 import { type KeyTable, names, scan } from './table-client.ts';
 import { BY_OWNER } from './table-layout.ts';
@@ -45,7 +46,7 @@ export async function countHolders(
     scopes.map((scope) => [scope, { scope, active_keys: 0, active_keys_by_wildcard: 0 }]),
   );
   const count = (item: Record<string, unknown>): void => {
-    const key = Counted.parse(item);
+    const key = Counted.parse(factsOfItem(item));
     if (!isValid(key, now)) return;
     const byName = new Set(key.scopes);
     for (const grant of key.scopes) {

@@ -3,6 +3,7 @@ import {
   GetSecretValueCommand,
   ListSecretVersionIdsCommand,
   PutSecretValueCommand,
+  RotateSecretCommand,
   SecretsManagerClient,
   UpdateSecretVersionStageCommand,
 } from '@aws-sdk/client-secrets-manager';
@@ -108,6 +109,11 @@ export function secretVersions(client: { send: Send } = openClient()) {
         RemoveFromVersionId: from,
       });
       await client.send(command, options());
+    },
+
+    /** Starts the rotation that the secret is set up for. AWS refuses while another one is under way. */
+    async rotate(SecretId: string): Promise<void> {
+      await client.send(new RotateSecretCommand({ SecretId }), options());
     },
 
     /** Gives a pending version up, so that the next rotation begins with a version of its own. */

@@ -42,6 +42,8 @@ export interface Asset {
 
 export interface AssemblyStack {
   name: string;
+  /** The account that it was synthesized for; absent: the laptop's own. */
+  account?: string;
   template: Template;
   /** By the object key it would have in the bootstrap bucket, which is what the template names. */
   assets: Map<string, Asset>;
@@ -162,16 +164,17 @@ function readStack(
   { account, region }: { account: string; region: string },
 ): AssemblyStack {
   const name = properties?.stackName ?? id;
-  // A template for one account has that account's number in its ARNs: they would not be those of this stack.
+  // A template for one account has that account's number in its ARNs, so the stack runs in that account.
   const [, targetAccount, targetRegion] = /^aws:\/\/([^/]+)\/([^/]+)$/.exec(target) ?? [];
   if (
-    (targetAccount !== 'unknown-account' && targetAccount !== account) ||
+    !/^(?:unknown-account|\d{12})$/.test(targetAccount ?? '') ||
     (targetRegion !== 'unknown-region' && targetRegion !== region)
   ) {
     throw new AssemblyError(
-      `${name} was synthesized for ${target}: the laptop stack runs stacks without an account (or ${account}, ${region})`,
+      `${name} was synthesized for ${target}: the laptop stack runs stacks of any account, in ${region} or for no Region`,
     );
   }
+  const isOwn = targetAccount === 'unknown-account' || targetAccount === account;
 
   const raw = readJson(join(root, properties?.templateFile ?? `${id}.template.json`));
   for (const section of Object.keys(raw)) {
@@ -202,7 +205,7 @@ function readStack(
       artifacts[dependency]?.type === 'cdk:asset-manifest' && artifacts[dependency].properties?.file;
     if (file) for (const [key, asset] of readAssets(root, file)) assets.set(key, asset);
   }
-  return { name, template, assets };
+  return { name, template, assets, ...(!isOwn && { account: targetAccount! }) };
 }
 
 function readAssets(root: string, file: string): Map<string, Asset> {

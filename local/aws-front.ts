@@ -12,6 +12,10 @@ export interface Principal {
   roleArn: string;
   accessKeyId: string;
   secretAccessKey: string;
+  /** Goes with the access key in each request; a key without one is for good. */
+  sessionToken?: string;
+  /** When it ends, in ms. */
+  expiresAt?: number;
   /** Documents of the role's inline and managed policies. */
   policies: unknown[];
   /** Last part of the session's ARN in error messages; in Lambda the function's name. */
@@ -142,6 +146,7 @@ export async function startAwsFront(
         now: o.now(),
         find: o.principals,
       });
+      checkSession(principal, request, o.now());
       line['role'] = principal.roleArn;
       if (service === undefined)
         throw new AwsError('UnknownOperationException', `The laptop stack has no service ${name}.`, 404);
@@ -219,6 +224,18 @@ async function readRequest(incoming: IncomingMessage, gone: AbortSignal): Promis
     body: Buffer.concat(chunks),
     gone,
   };
+}
+
+/** @throws AwsError when the credentials are not those of this session, or no longer */
+function checkSession({ sessionToken, expiresAt }: Principal, { headers }: AwsRequest, now: number): void {
+  if (headers['x-amz-security-token'] !== sessionToken) {
+    throw new AwsError(
+      'UnrecognizedClientException',
+      'The security token included in the request is invalid.',
+    );
+  }
+  if (expiresAt !== undefined && expiresAt <= now)
+    throw new AwsError('ExpiredTokenException', 'The security token included in the request is expired');
 }
 
 /** A request without a signature is told so by the service it was meant for. */
@@ -299,7 +316,7 @@ export async function authorize(
     'aws:PrincipalIsAWSService': String('service' in caller),
     ...('service' in caller
       ? { 'aws:SourceArn': caller.sourceArn, 'aws:SourceAccount': account }
-      : { 'aws:PrincipalArn': caller.roleArn, 'aws:PrincipalAccount': account }),
+      : { 'aws:PrincipalArn': caller.roleArn, 'aws:PrincipalAccount': caller.roleArn.split(':')[4]! }),
   };
   const principal = 'service' in caller ? caller.service : sessionArn(caller);
   for (const { action, resource, context, resourcePolicy } of questions) {
@@ -359,15 +376,28 @@ function answerOf(status: number, type: string, text: string, headers: Record<st
   );
 }
 
+/** The common errors have names and statuses of their own there. https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html */
+const QUERY_ERRORS: Record<string, [code: string, status: number]> = {
+  AccessDeniedException: ['AccessDenied', 403],
+  ExpiredTokenException: ['ExpiredToken', 403],
+  IncompleteSignatureException: ['IncompleteSignature', 403],
+  InvalidSignatureException: ['SignatureDoesNotMatch', 403],
+  MissingAuthenticationTokenException: ['MissingAuthenticationToken', 403],
+  UnknownOperationException: ['InvalidAction', 400],
+  UnrecognizedClientException: ['InvalidClientTokenId', 403],
+  ValidationException: ['ValidationError', 400],
+};
+
 /** An error as a service of this protocol answers it. */
 export function errorAnswer(protocol: Protocol | undefined, error: AwsError): Answer {
   const { status, code, message, headers, details } = error;
   if (protocol?.kind === 'query') {
-    const type = status < 500 ? 'Sender' : 'Receiver';
+    const [Code, itsStatus] = QUERY_ERRORS[code] ?? [code, status];
+    const Type = itsStatus < 500 ? 'Sender' : 'Receiver';
     return answerOf(
-      status,
+      itsStatus,
       'text/xml',
-      `<ErrorResponse>${xml({ Error: { Type: type, Code: code, Message: message }, RequestId: randomUUID() })}</ErrorResponse>`,
+      `<ErrorResponse xmlns="${protocol.namespace}">${xml({ Error: { Type, Code, Message: message }, RequestId: randomUUID() })}</ErrorResponse>`,
     );
   }
   if (protocol?.kind === 'rest') {

@@ -24,6 +24,7 @@ const TIME_LIMIT_MS = 60_000;
 
 interface Kept {
   stack: string;
+  account?: string;
   logicalId: string;
   type: string;
   properties: Record<string, unknown>;
@@ -35,6 +36,8 @@ interface Kept {
 
 export interface CustomResource {
   stack: string;
+  /** Of another account than the laptop's own. */
+  account?: string;
   logicalId: string;
   type: string;
   properties: Record<string, unknown>;
@@ -75,10 +78,12 @@ export async function startCustomResources(options: {
   account: string;
   region: string;
   invoke(functionArn: string, payload: unknown): Promise<{ payload: unknown; functionError?: string }>;
+  /** Whether whoever deploys in that account may invoke the function. */
+  mayInvoke?(functionArn: string, account: string): boolean;
   log(line: string): void;
   timeLimitMs?: number;
 }): Promise<CustomResources> {
-  const { account, region, invoke, log, timeLimitMs = TIME_LIMIT_MS } = options;
+  const { account, region, invoke, log, mayInvoke = () => true, timeLimitMs = TIME_LIMIT_MS } = options;
   const file = join(options.stateDir, 'custom-resources.json');
   let kept = new Map<string, Kept>(Object.entries(readState<Record<string, Kept>>(file) ?? {}));
   const applied = new Set<string>();
@@ -122,7 +127,7 @@ export async function startCustomResources(options: {
   /** Sends one request to the resource's function and waits for its PUT. */
   async function ask(
     request: 'Create' | 'Update' | 'Delete',
-    { stack, logicalId, type, properties }: CustomResource | Kept,
+    { stack, account: other, logicalId, type, properties }: CustomResource | Kept,
     previous?: Kept,
   ): Promise<{ physicalId: string; attributes: Record<string, string> }> {
     const place = `${stack}/${logicalId} (${type})`;
@@ -131,13 +136,16 @@ export async function startCustomResources(options: {
     };
     const serviceToken = properties['ServiceToken'];
     if (typeof serviceToken !== 'string') return fail('ServiceToken is missing');
+    const own = other ?? account;
+    if (!mayInvoke(serviceToken, own))
+      return fail(`${serviceToken} has no permission for the account ${own} to invoke it`);
     const path = `/${randomBytes(24).toString('base64url')}`;
     const requestId = randomUUID();
     const event = {
       RequestType: request,
       ServiceToken: serviceToken,
       ResponseURL: `${origin}${path}`,
-      StackId: stackId(stack, { account, region }),
+      StackId: stackId(stack, { account: own, region }),
       RequestId: requestId,
       LogicalResourceId: logicalId,
       ResourceType: type,
@@ -182,7 +190,7 @@ export async function startCustomResources(options: {
   }
 
   async function apply(resource: CustomResource): Promise<Identity> {
-    const { stack, logicalId, type, properties } = resource;
+    const { stack, account: other, logicalId, type, properties } = resource;
     const key = `${stack}/${logicalId}`;
     applied.add(key);
     const previous = kept.get(key);
@@ -207,7 +215,10 @@ export async function startCustomResources(options: {
       replaced.push(previous);
     }
     const isRetained = resource.deletionPolicy === 'Retain';
-    kept.set(key, { stack, logicalId, type, properties, physicalId, attributes, isRetained });
+    kept.set(key, {
+      ...{ stack, logicalId, type, properties, physicalId, attributes, isRetained },
+      ...(other !== undefined && { account: other }),
+    });
     save();
     log(`${request} of ${key} (${type}): ${Math.round(performance.now() - started)} ms`);
     return { ref: physicalId, attributes };

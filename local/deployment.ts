@@ -51,6 +51,16 @@ function inOrder(stacks: AssemblyStack[], resolver: Resolver): ResourceKey[] {
   return order;
 }
 
+/** Where a stack is, which may be in an account of its own. */
+function placeOf(
+  stacks: AssemblyStack[],
+  name: string,
+  world: World,
+): World & { other: { account?: string } } {
+  const account = stacks.find((stack) => stack.name === name)?.account;
+  return account === undefined ? { ...world, other: {} } : { ...world, account, other: { account } };
+}
+
 const definitionOf = (stacks: AssemblyStack[], { stack, logicalId }: ResourceKey): TemplateResource =>
   stacks.find(({ name }) => name === stack)!.template.Resources[logicalId]!;
 
@@ -79,6 +89,7 @@ export function checkDeployment(
   const resources: DeployedResource[] = [];
   for (const key of inOrder(stacks, resolver)) {
     const { Type: type } = definitionOf(stacks, key);
+    const place = placeOf(stacks, key.stack, world);
     let properties: Record<string, unknown> = {};
     try {
       properties = resolver.propertiesOf(key);
@@ -88,12 +99,12 @@ export function checkDeployment(
     const identity = isCustomResource(type)
       ? { ref: `(${keyText(key)})`, attributes: ANY_ATTRIBUTE }
       : // An unknown type is told once, not by each resource that names it.
-        (identityOf({ ...key, type, properties }, world) ?? {
+        (identityOf({ ...key, type, properties }, place) ?? {
           ref: `(${keyText(key)})`,
           attributes: ANY_ATTRIBUTE,
         });
     identities.set(keyText(key), identity);
-    resources.push({ ...key, type, properties, ...identity });
+    resources.push({ ...key, ...place.other, type, properties, ...identity });
   }
   const { unknown, withoutEffect } = checkSupported(
     resources,
@@ -122,8 +133,12 @@ export async function deploy(
   for (const key of inOrder(stacks, resolver)) {
     const definition = definitionOf(stacks, key);
     const properties = resolver.propertiesOf(key);
-    const named = identityOf({ ...key, type: definition.Type, properties }, world);
-    const resource = { ...key, type: definition.Type, properties, ...(named ?? { ref: '', attributes: {} }) };
+    const place = placeOf(stacks, key.stack, world);
+    const named = identityOf({ ...key, type: definition.Type, properties }, place);
+    const resource = {
+      ...{ ...key, ...place.other, type: definition.Type, properties },
+      ...(named ?? { ref: '', attributes: {} }),
+    };
     const created = await create(resource, definition);
     Object.assign(resource, created);
     identities.set(keyText(key), { ref: resource.ref, attributes: resource.attributes });

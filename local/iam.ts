@@ -36,12 +36,15 @@ const mayBeAbsent = new Set(
     'aws:PrincipalOrgPaths',
     'aws:PrincipalArn',
     'aws:PrincipalAccount',
+    // Of a role that is assumed, where the caller says one.
+    'sts:ExternalId',
     // Of a secret that rotates, and of what a request says of a secret.
     'secretsmanager:resource/AllowRotationLambdaArn',
     'secretsmanager:SecretId',
     'secretsmanager:VersionId',
     'secretsmanager:VersionStage',
     'secretsmanager:Name',
+    'secretsmanager:RotationLambdaARN',
     'dynamodb:Attributes',
     'dynamodb:EnclosingOperation',
     'dynamodb:LeadingKeys',
@@ -83,8 +86,8 @@ const decisions = new RecentlyUsed<PolicyDecision>(10_000);
 const keysByPolicies = new RecentlyUsed<Set<string>>(500);
 
 /**
- * Decides as IAM does within one account: an explicit deny wins, then any allow of an identity's or the resource's
- * policy, else no.
+ * Decides as IAM does: an explicit deny wins, then any allow of an identity's or the resource's policy, else no. Across
+ * accounts, and for a role that is assumed, both must allow it.
  *
  * Everything unexpected is a refusal with its reason, never an exception: a malformed policy, and a policy with a
  * condition key that this request has no value for, unless DynamoDB itself leaves that key out of some requests
@@ -152,13 +155,18 @@ async function decide(
       };
     }
     if (outcome === 'ImplicitlyDenied') {
-      const kind = question.principal.endsWith('.amazonaws.com') ? 'resource-based' : 'identity-based';
-      return refused(`because no ${kind} policy allows the ${action} action`);
+      return refused(`because no ${missingPolicy(question)} allows the ${action} action`);
     }
     return refused(`because the request can't be evaluated: ${outcome}`);
   } catch (error) {
     return refused(`because the request on ${resource} can't be evaluated: ${(error as Error).message}`);
   }
+}
+
+function missingPolicy({ principal, action }: PolicyQuestion): string {
+  if (principal.endsWith('.amazonaws.com')) return 'resource-based policy';
+  // Both are asked, and only one of them may be missing.
+  return action === 'sts:AssumeRole' ? 'identity-based policy or role trust policy' : 'identity-based policy';
 }
 
 async function simulate(

@@ -105,13 +105,13 @@ export function createResolver(options: {
     return resource;
   };
 
-  const pseudo = (stack: string): Record<string, Json> => ({
-    'AWS::AccountId': account,
+  const pseudo = ({ name: stack, account: own = account }: AssemblyStack): Record<string, Json> => ({
+    'AWS::AccountId': own,
     'AWS::Region': region,
     'AWS::Partition': 'aws',
     'AWS::URLSuffix': 'amazonaws.com',
     'AWS::StackName': stack,
-    'AWS::StackId': stackId(stack, { account, region }),
+    'AWS::StackId': stackId(stack, { account: own, region }),
     'AWS::NotificationARNs': [],
     'AWS::NoValue': NO_VALUE,
   });
@@ -124,7 +124,7 @@ export function createResolver(options: {
     if (Type.startsWith('AWS::SSM::Parameter::Value<')) {
       // The bootstrap stack's version is the one that every CDK template asks for.
       if (/^\/cdk-bootstrap\/[^/]+\/version$/.test(String(value))) return '30';
-      const stored = storedParameter(String(value), place);
+      const stored = storedParameter(stack, String(value), place);
       return text(resolve(stored.stack, stored.value, stored.place), place);
     }
     if (Type === 'CommaDelimitedList' || Type.startsWith('List<'))
@@ -165,9 +165,17 @@ export function createResolver(options: {
     return decide(stack.template.Conditions[name]);
   };
 
+  /** Those of the same account: no other sees its exports and parameters. */
+  const stacksBeside = ({ account: own }: AssemblyStack): AssemblyStack[] =>
+    [...stacks.values()].filter((other) => other.account === own);
+
   /** The output that an import names: its stack and its value, unresolved. */
-  const exported = (name: string, place: string): { stack: AssemblyStack; value: Json; place: string } => {
-    for (const stack of stacks.values()) {
+  const exported = (
+    from: AssemblyStack,
+    name: string,
+    place: string,
+  ): { stack: AssemblyStack; value: Json; place: string } => {
+    for (const stack of stacksBeside(from)) {
       for (const [id, { Export, Value, Condition }] of Object.entries(stack.template.Outputs)) {
         if (Export === undefined || (Condition && !condition(stack, Condition, place))) continue;
         const at = `${stack.name}/Outputs.${id}`;
@@ -178,10 +186,11 @@ export function createResolver(options: {
   };
   /** The value, unresolved, of a parameter that one of the stacks puts into the SSM Parameter Store. */
   const storedParameter = (
+    from: AssemblyStack,
     name: string,
     place: string,
   ): { stack: AssemblyStack; value: Json; place: string } => {
-    for (const stack of stacks.values()) {
+    for (const stack of stacksBeside(from)) {
       for (const [logicalId, { Type, Properties = {} }] of Object.entries(stack.template.Resources)) {
         const at = `${stack.name}/${logicalId}`;
         if (Type !== 'AWS::SSM::Parameter' || !isIncluded({ stack: stack.name, logicalId })) continue;
@@ -206,6 +215,8 @@ export function createResolver(options: {
       throw new UnresolvedValue(place, `Fn::GetStackOutput: there is no region ${wanted['Region']} here`);
     }
     const stack = stackNamed(text(wanted['StackName'], place), place);
+    if (stack.account !== from.account)
+      throw new UnresolvedValue(place, `the stack ${stack.name} is in another account`);
     const id = text(wanted['OutputName'], place);
     const output = Object.hasOwn(stack.template.Outputs, id) ? stack.template.Outputs[id] : undefined;
     if (output === undefined) throw new UnresolvedValue(place, `the stack ${stack.name} has no output ${id}`);
@@ -213,7 +224,7 @@ export function createResolver(options: {
   };
 
   const reference = (stack: AssemblyStack, name: string, place: string): Json => {
-    const values = pseudo(stack.name);
+    const values = pseudo(stack);
     if (Object.hasOwn(values, name)) return values[name];
     if (Object.hasOwn(stack.template.Parameters, name)) return parameter(stack, name, place);
     return identity(stack, name, place).ref;
@@ -327,7 +338,7 @@ export function createResolver(options: {
           (zone) => `${text(resolve(stack, operand, place), place) || region}${zone}`,
         );
       case 'Fn::ImportValue': {
-        const from = exported(text(resolve(stack, operand, place), place), place);
+        const from = exported(stack, text(resolve(stack, operand, place), place), place);
         return resolve(from.stack, from.value, from.place);
       }
       case 'Fn::GetStackOutput': {
@@ -359,7 +370,7 @@ export function createResolver(options: {
           Type?.startsWith('AWS::SSM::Parameter::Value<') &&
           !String(Default).startsWith('/cdk-bootstrap/')
         ) {
-          const stored = storedParameter(String(Default), place);
+          const stored = storedParameter(stack, String(Default), place);
           collect(stored.stack, stored.value, stored.place, into);
         } else add(name);
         return;
@@ -381,7 +392,7 @@ export function createResolver(options: {
         return;
       }
       case 'Fn::ImportValue': {
-        const from = exported(text(resolve(stack, operand, place), place), place);
+        const from = exported(stack, text(resolve(stack, operand, place), place), place);
         collect(from.stack, from.value, from.place, into);
         return;
       }

@@ -1,6 +1,8 @@
 /** One resource of a synthesized template, as the laptop stack runs it. */
 export interface DeployedResource {
   stack: string;
+  /** Of another account than the laptop's own. */
+  account?: string;
   logicalId: string;
   /** `AWS::Lambda::Function` and so on. */
   type: string;

@@ -22,6 +22,7 @@ import type { DeployedResource, WithoutEffect } from './resource.ts';
 import { startSecretsManager } from './secrets-manager/index.ts';
 import { startSqs } from './sqs/index.ts';
 import { lockStateDir, readState, writePrivate } from './state-file.ts';
+import { startSts } from './sts.ts';
 import { allSupported, isCustomResource } from './supported.ts';
 
 export const ACCOUNT = '000000000000';
@@ -35,6 +36,8 @@ export interface StackFile {
   pid: number;
   /** URLs with the stage, by the name in the templates' outputs: `ManagementApiUrl` is `management`. */
   apis: Record<string, string>;
+  /** Their ids in API Gateway, by the same names. */
+  api_ids: Record<string, string>;
   admin_key: string;
   control: string;
   /** The engine itself, past IAM; for tests. */
@@ -151,6 +154,7 @@ export async function startStack(options: {
   });
   running.defer(() => secretsManager.stop());
   const streams = openStreams({ engine: engine.endpoint, clock, ...world });
+  const sts = startSts({ resources, now: () => clock.now() });
   const servedApis: ServedApi[] = [];
   /** Of the APIs that are served, by their ids. */
   const origins = new Map<string, string>();
@@ -159,13 +163,14 @@ export async function startStack(options: {
     sqs,
     eventBridge,
     secretsManager,
+    sts,
     apiGatewayService({ apis: servedApis, ...world }),
   ];
   const faults = openFaults(() => clock.now());
   const front = await startAwsFront({
     services: awsServices,
     intercept: faults.intercept,
-    principals: (accessKeyId) => lambda.principal(accessKeyId),
+    principals: (accessKeyId) => lambda.principal(accessKeyId) ?? sts.principal(accessKeyId),
     now: () => clock.now(),
     ...world,
     log: (line) =>
@@ -183,7 +188,10 @@ export async function startStack(options: {
   });
   running.defer(() => lambda.close());
   const invoke = (functionArn: string, payload: unknown) => lambda.invoke(functionArn, payload);
-  const customResources = await startCustomResources({ stateDir, ...world, invoke, log });
+  const customResources = await startCustomResources({
+    ...{ stateDir, ...world, invoke, log },
+    mayInvoke: lambda.mayBeInvokedFrom,
+  });
   running.defer(() => customResources.close());
   if (dataIsNew) customResources.forget();
 
@@ -214,6 +222,7 @@ export async function startStack(options: {
     }),
   );
 
+  const apiIds: Record<string, string> = {};
   const apis = await step('APIs', async () => {
     const starts = [
       ...describeRestApis({ resources, ...services }).map((model) => (at: number) => serveRestApi(model, at)),
@@ -225,7 +234,9 @@ export async function startStack(options: {
       running.defer(() => api.close());
       servedApis.push(api);
       origins.set(api.apiId, api.url.replace(/(?<=:\d+)\/.*$/, ''));
-      served[apiName(api, outputs)] = api.url;
+      const name = apiName(api, outputs);
+      served[name] = api.url;
+      apiIds[name] = api.apiId;
     }
     return served;
   });
@@ -301,6 +312,7 @@ export async function startStack(options: {
   const file: StackFile = {
     pid: process.pid,
     apis,
+    api_ids: apiIds,
     admin_key: adminKey,
     control: control.url,
     dynamodb: engine.endpoint,
@@ -334,10 +346,9 @@ export async function startStack(options: {
 const endpointVariables = (endpoint: string): Record<string, string> => ({
   AWS_ENDPOINT_URL: endpoint,
   ...Object.fromEntries(
-    ['API_GATEWAY', 'APIGATEWAYV2', 'DYNAMODB', 'EVENTBRIDGE', 'SECRETS_MANAGER', 'SQS'].map((name) => [
-      `AWS_ENDPOINT_URL_${name}`,
-      endpoint,
-    ]),
+    ['API_GATEWAY', 'APIGATEWAYV2', 'DYNAMODB', 'EVENTBRIDGE', 'SECRETS_MANAGER', 'SQS', 'STS'].map(
+      (name) => [`AWS_ENDPOINT_URL_${name}`, endpoint],
+    ),
   ),
 });
 

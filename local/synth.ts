@@ -11,13 +11,14 @@ export const REPOSITORY = fileURLToPath(new URL('..', import.meta.url));
 const SOURCES = ['infra', 'functions', 'lib', 'examples', 'cdk.json', 'package-lock.json', 'tsconfig.json'];
 
 /**
- * The properties of the product's stack that are for this machine: receivers of webhooks run on it as well, and nobody
- * wants a canary in their events who has not asked for it.
+ * The properties of the product's stack that are for this machine: receivers of webhooks run on it as well, nobody wants
+ * a canary in their events who has not asked for it, and stacks of a second account may be attached.
  */
 const PROPERTIES = {
   'rekey:mode': 'development',
   'rekey:allowLoopbackHttpWebhooks': true,
   'rekey:canary': false,
+  'rekey:consumerAccounts': '111111111111',
 };
 
 /** The file in an assembly that says what it was made of. */

@@ -29,7 +29,10 @@ const KeyRecord = z.object({
   owner_id: z.string(),
   owner_access: z.enum(['own', 'any']),
   environment: z.enum(['live', 'test']),
-  scopes: z.array(z.string()).min(1).max(100),
+  scopes: z
+    .string()
+    .transform((text) => text.split(' '))
+    .pipe(z.array(z.string()).min(1).max(100)),
   expires_at: Instant,
   rotated_at: Instant,
   revoked_at: Instant,

@@ -8,7 +8,12 @@ export interface KeyState {
   expires_at: string | null;
   /** When it is to be rotated; null: its life says. Absent in stacks of earlier versions. */
   rotation_due_at?: string | null;
+  /** How it is to be rotated: with `deliver` by the system, and into the store. Absent in stacks of earlier versions. */
+  rotation?: { every_days: number; grace_period_hours?: number; deliver?: object } | null;
   successor_key_id: string | null;
+  /** The first key of its line, and how many came before it there. */
+  root_key_id: string;
+  generation: number;
 }
 
 /** What a key may ask of its own rotation. */

@@ -119,6 +119,19 @@ export const exampleEvents: Record<EventType, Event> = {
     origin(REVOKED),
     { id: idAt(REVOKED), before: exampleKey, reason: 'Found in a public log' },
   ),
+  'api_key.rotation_requested': keyEvent(
+    'api_key.rotation_requested',
+    {
+      ...exampleKey,
+      rotation: {
+        every_days: 60,
+        deliver: { secrets_manager: { secret_id: 'billing/rekey' } },
+      },
+      rotation_due_at: DUE,
+    },
+    bySystem('sweep-keys', DUE),
+    { id: idAt(DUE) },
+  ),
   'api_key.rotation_due': keyEvent(
     'api_key.rotation_due',
     { ...exampleKey, rotation: { every_days: 60 }, rotation_due_at: DUE },

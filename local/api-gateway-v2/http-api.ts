@@ -281,6 +281,7 @@ export async function serveHttpApi(model: ApiModel, port: number): Promise<Serve
   return {
     url: `http://127.0.0.1:${listening.port}${stage.name === '$default' ? '' : `/${stage.name}`}`,
     apiId: model.apiId,
+    account: model.services.account,
     isRest: false,
     name: model.name,
     flushAuthorizers(name) {

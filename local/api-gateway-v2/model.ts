@@ -130,7 +130,7 @@ export function describeApis({ resources: all, ...services }: ApiGatewayInput): 
   if (unknown.length > 0) throw new Error(unknown.map(describeUnknown).join('\n'));
   return ours
     .filter(({ type }) => type === 'AWS::ApiGatewayV2::Api')
-    .map((api) => describe(api, ours, services));
+    .map((api) => describe(api, ours, { ...services, account: api.account ?? services.account }));
 }
 
 function describe(api: DeployedResource, ours: DeployedResource[], services: Services): ApiModel {

@@ -272,6 +272,7 @@ export async function serveWebSocketApi(model: ApiModel, port: number): Promise<
   return {
     url: `ws://127.0.0.1:${listening.port}/${model.stages[0]?.name}`,
     apiId: model.apiId,
+    account: model.services.account,
     isRest: false,
     name: model.name,
     flushAuthorizers: () => false,

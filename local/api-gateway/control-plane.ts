@@ -40,8 +40,10 @@ export function apiGatewayService({
         context: {},
       },
     ],
-    async handle({ operation, input }) {
-      const api = apis.find(({ apiId }) => apiId === input['apiId']);
+    async handle({ operation, input, principal }) {
+      // Whoever calls sees the APIs of their own account.
+      const own = principal.roleArn.split(':')[4];
+      const api = apis.find(({ apiId, account }) => apiId === input['apiId'] && account === own);
       const isRest = operation === 'FlushStageAuthorizersCache';
       if (api === undefined || api.isRest !== isRest)
         throw new AwsError('NotFoundException', 'Invalid API identifier specified', 404);

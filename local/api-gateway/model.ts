@@ -263,7 +263,7 @@ export function describeRestApis({ resources: all, ...services }: ApiGatewayInpu
 
   return ours
     .filter(({ type }) => type === 'AWS::ApiGateway::RestApi')
-    .map((api) => describe(api, ours, services));
+    .map((api) => describe(api, ours, { ...services, account: api.account ?? services.account }));
 }
 
 function describe(api: DeployedResource, ours: DeployedResource[], services: Services): RestApiModel {

@@ -158,6 +158,7 @@ export interface ServedApi {
   /** Of the first stage, without a slash at the end. */
   url: string;
   apiId: string;
+  account: string;
   isRest: boolean;
   name: string;
   /** Forgets what the authorizers of a stage said. False: there is no such stage. */
@@ -181,6 +182,7 @@ export async function serveRestApi(model: RestApiModel, port: number): Promise<S
   return {
     url: `http://127.0.0.1:${listening.port}/${model.stages[0]?.name}`,
     apiId: model.restApiId,
+    account: model.services.account,
     isRest: true,
     name: model.name,
     flushAuthorizers(stage) {

@@ -33,6 +33,21 @@ export function arnLike(pattern: string, arn: string): boolean {
   return wanted.every((part, index) => wildcard(part).test(given[index]!));
 }
 
+/** Whether an account as a whole may invoke the function: `Principal` is its number. */
+export const mayBeInvokedFrom = (
+  permissions: Iterable<DeployedResource>,
+  target: { arn: string; name: string },
+  account: string,
+): boolean =>
+  target.arn.split(':')[4] === account ||
+  [...permissions].some(
+    ({ properties: { Action, FunctionName, Principal, SourceArn } }) =>
+      (FunctionName === target.arn || FunctionName === target.name) &&
+      (Action === 'lambda:InvokeFunction' || Action === 'lambda:*') &&
+      (Principal === account || Principal === `arn:aws:iam::${account}:root` || Principal === '*') &&
+      SourceArn === undefined,
+  );
+
 /** Whether a statement of the function's resource policy (`AWS::Lambda::Permission`) lets the source invoke it. */
 export function mayInvoke(
   permissions: Iterable<DeployedResource>,

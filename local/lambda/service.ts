@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import type { Asset } from '../assembly.ts';
 import type { Principal } from '../aws-front.ts';
 import type { Clock } from '../clock.ts';
+import { newCredentials } from '../credentials.ts';
 import type { DeployedResource } from '../resource.ts';
+import { checkFunctionRole, policiesOf } from '../roles.ts';
 import { type FunctionError, Instance, type Outcome } from './instance.ts';
-import { mayInvoke } from './permissions.ts';
-import { policiesOf } from './roles.ts';
+import { mayBeInvokedFrom, mayInvoke } from './permissions.ts';
 
 /** https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 6 MB each way, when invoked synchronously. */
 const LARGEST_REQUEST = 6 * 1024 * 1024;
@@ -21,10 +22,6 @@ const LONGEST_QUEUE = 1_000;
 const IDLE_MS = 30_000;
 
 const CREDENTIALS = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'];
-
-const CHARACTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
-const randomText = (length: number): string =>
-  [...randomBytes(length)].map((byte) => CHARACTERS[byte % CHARACTERS.length]).join('');
 
 /** An error of the Lambda API itself; the function did not run. */
 export class InvokeProblem extends Error {
@@ -50,6 +47,8 @@ export interface LambdaService {
   /** By name or ARN. Errors of the function come back as `functionError`. @throws InvokeProblem */
   invoke(function_: string, payload: unknown): Promise<{ payload: unknown; functionError?: string }>;
   mayInvoke(functionArn: string, sourceArn: string): boolean;
+  /** Whether whoever has the right to in an account may invoke the function. */
+  mayBeInvokedFrom(functionArn: string, otherAccount: string): boolean;
   /** Whose access key it is, for what checks signatures. */
   principal(accessKeyId: string): Principal | undefined;
   names(): string[];
@@ -163,7 +162,9 @@ export function startLambda(options: {
       if (Object.hasOwn(own, variable) || CREDENTIALS.includes(variable))
         fail(`Environment: ${variable} is set by Lambda (or the laptop stack) itself`);
     }
-    policiesOf(Role, resources); // A role that can't be known stops the start, not the first request.
+    // A role that can't be known stops the start, not the first request.
+    checkFunctionRole(Role, resources);
+    policiesOf(Role, resources);
 
     const file = openSync(join(logDir, `${name}.log`), 'a', 0o600);
     logFiles.push(file);
@@ -195,30 +196,28 @@ export function startLambda(options: {
   async function start(fn: LambdaFunction): Promise<void> {
     fn.starting += 1;
     const date = new Date(clock.now()).toISOString().slice(0, 10).replaceAll('-', '/');
-    const accessKeyId = `ASIA${randomText(16)}`;
-    const secretAccessKey = randomBytes(30).toString('base64');
+    const credentials = newCredentials();
     const instance = new Instance({
       environment: {
         // Now: when the function was deployed, no API had its port yet.
         ...Object.fromEntries(Object.entries(fn.environment).map(([name, value]) => [name, here(value)])),
-        AWS_ACCESS_KEY_ID: accessKeyId,
-        AWS_SECRET_ACCESS_KEY: secretAccessKey,
-        AWS_SESSION_TOKEN: randomBytes(60).toString('base64'),
+        AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+        AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+        AWS_SESSION_TOKEN: credentials.sessionToken,
         AWS_LAMBDA_LOG_STREAM_NAME: `${date}/[$LATEST]${randomBytes(16).toString('hex')}`,
       },
       memoryMb: fn.memoryMb,
       onLine: fn.log,
     });
     fn.instances.add(instance);
-    principals.set(accessKeyId, {
+    principals.set(credentials.accessKeyId, {
+      ...credentials,
       roleArn: fn.roleArn,
-      accessKeyId,
-      secretAccessKey,
       sessionName: fn.name,
       process: instance,
     });
     void instance.exited.then(() => {
-      principals.delete(accessKeyId);
+      principals.delete(credentials.accessKeyId);
       fn.instances.delete(instance);
       fn.idle = fn.idle.filter((other) => other !== instance);
       startMore(fn);
@@ -257,6 +256,13 @@ export function startLambda(options: {
       startMore(fn);
     });
   }
+
+  /** Only the owner of a function can give a permission. */
+  const permissionsOf = ({ arn }: LambdaFunction): DeployedResource[] =>
+    resources.filter(
+      (resource) =>
+        resource.type === 'AWS::Lambda::Permission' && (resource.account ?? account) === arn.split(':')[4],
+    );
 
   const find = (nameOrArn: string): LambdaFunction => {
     const name =
@@ -353,8 +359,11 @@ export function startLambda(options: {
     names: () => [...functions.keys()],
     mayInvoke(functionArn, sourceArn) {
       const target = [...functions.values()].find(({ arn }) => arn === functionArn);
-      const permissions = resources.filter(({ type }) => type === 'AWS::Lambda::Permission');
-      return target !== undefined && mayInvoke(permissions, target, sourceArn);
+      return target !== undefined && mayInvoke(permissionsOf(target), target, sourceArn);
+    },
+    mayBeInvokedFrom(functionArn, otherAccount) {
+      const target = [...functions.values()].find(({ arn }) => arn === functionArn);
+      return target !== undefined && mayBeInvokedFrom(permissionsOf(target), target, otherAccount);
     },
     async close() {
       closing = true;

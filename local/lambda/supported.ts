@@ -58,7 +58,7 @@ export const supported: Supported = {
       'Policies.PolicyDocument': 'used',
       'Policies.PolicyName': label,
       RoleName: 'used',
-      MaxSessionDuration: { noEffect: 'credentials here last as long as the stack runs' },
+      MaxSessionDuration: 'used',
       Description: label,
       Tags: label,
     },

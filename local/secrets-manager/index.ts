@@ -401,6 +401,7 @@ export function startSecretsManager(o: {
             ...(stage && { 'secretsmanager:VersionStage': stage }),
             ...(version && { 'secretsmanager:VersionId': version }),
             ...(rotator && { 'secretsmanager:resource/AllowRotationLambdaArn': rotator }),
+            ...(operation === 'RotateSecret' && contextOfRotation(input)),
           },
           ...(policy && { resourcePolicy: policy.properties['ResourcePolicy'] }),
         },
@@ -488,6 +489,16 @@ export function startSecretsManager(o: {
       ticker = undefined;
       await Promise.race([Promise.all(running.values()), sleep(2_000, undefined, { ref: false })]);
     },
+  };
+}
+
+/** What a request to rotate says beside the secret, as condition keys. */
+function contextOfRotation(input: Json): Record<string, string> {
+  const functionArn = text(input, 'RotationLambdaARN');
+  return {
+    ...(functionArn && { 'secretsmanager:RotationLambdaARN': functionArn }),
+    'secretsmanager:ModifyRotationRules': String(input['RotationRules'] !== undefined),
+    'secretsmanager:RotateImmediately': String(input['RotateImmediately'] !== false),
   };
 }
 

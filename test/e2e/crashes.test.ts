@@ -18,6 +18,7 @@ import { beginCompromise } from '../../lib/compromise-table.ts';
 import { newDelivery } from '../../lib/delivery.ts';
 import { putDelivery } from '../../lib/delivery-table.ts';
 import { systemOrigin } from '../../lib/event.ts';
+import { factsOfItem } from '../../lib/key-item.ts';
 import { BY_OWNER, EVENTS_BY_OWNER, WEBHOOKS_BY_OWNER } from '../../lib/table-layout.ts';
 import { type Answer, newOwner, productOf } from './client.ts';
 import { askControl, invokeFunction } from './control.ts';
@@ -61,7 +62,7 @@ const SAME_CODE: Record<string, string> = {
 };
 /** Functions that are broken off elsewhere, most of them called by CloudFormation or Secrets Manager. */
 const ELSEWHERE: Record<string, string> = {
-  'rotate-secret': 'test/lib/rotate-secret.test.ts',
+  'rotate-secret': 'test/lib/rotate-secret.test.ts, test/e2e/delivered-rotation.test.ts',
   // Each deployment calls it again, with all that it writes.
   'register-routes': 'test/engine/apis.test.ts',
   // All that it writes is a beat of its heart; what it did not flush comes again.
@@ -670,7 +671,9 @@ async function trailsAgree(owner?: string): Promise<string[]> {
   const items = await (owner === undefined ? everyItem() : itemsOf(owner));
   const types: string[] = [];
   const subjects = new Map(
-    items.filter(({ sk }) => sk === 'api_key' || sk === 'webhook_endpoint').map((item) => [item.pk, item]),
+    items
+      .filter(({ sk }) => sk === 'api_key' || sk === 'webhook_endpoint')
+      .map((item) => [item.pk, factsOfItem(item)]),
   );
   const trails = new Map<string, RecordedEvent[]>([...subjects.keys()].map((id) => [id, []]));
   for (const { pk, event } of items.sort((a, b) => (a.sk < b.sk ? -1 : 1))) {
@@ -818,8 +821,9 @@ function writingFunctions(): string[] {
       if (Type !== 'AWS::Lambda::Function') continue;
       const [role] = Properties.Role['Fn::GetAtt'];
       const policies = resources.filter(
-        ([, each]) =>
-          each.Type === 'AWS::IAM::Policy' && JSON.stringify(each.Properties.Roles).includes(`"${role}"`),
+        ([name, each]) =>
+          name === role ||
+          (each.Type === 'AWS::IAM::Policy' && JSON.stringify(each.Properties.Roles).includes(`"${role}"`)),
       );
       if (!/"dynamodb:(?:Put|Update|Delete)Item"|"sqs:Send|"events:Put/.test(JSON.stringify(policies)))
         continue;

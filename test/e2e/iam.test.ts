@@ -33,11 +33,13 @@ describe('a role that lost a statement', () => {
     const template = JSON.parse(readFileSync(file, 'utf8')) as Template;
     for (const [name, { Type, Properties }] of Object.entries(template.Resources)) {
       const role = Object.keys(LOST).find((id) => name.startsWith(`${id}Role`));
-      if (Type !== 'AWS::IAM::Policy' || role === undefined) continue;
-      const document = Properties['PolicyDocument'] as { Statement: Statement[] };
-      const kept = document.Statement.filter((statement) => !LOST[role]!(JSON.stringify(statement)));
-      removed[role] = (removed[role] ?? 0) + document.Statement.length - kept.length;
-      document.Statement = kept;
+      if (Type !== 'AWS::IAM::Role' || role === undefined) continue;
+      const policies = Properties['Policies'] as { PolicyDocument: { Statement: Statement[] } }[];
+      for (const { PolicyDocument: document } of policies) {
+        const kept = document.Statement.filter((statement) => !LOST[role]!(JSON.stringify(statement)));
+        removed[role] = (removed[role] ?? 0) + document.Statement.length - kept.length;
+        document.Statement = kept;
+      }
     }
     writeFileSync(file, JSON.stringify(template));
     stack = await startRunningStack({ assembly });

@@ -11,6 +11,8 @@ export interface StackFile {
     'management' | 'orders' | 'shipments' | 'notifications' | 'catalogRest' | 'catalogHttp' | 'invoices',
     string
   >;
+  /** By the same names. */
+  api_ids: Record<string, string>;
   admin_key: string;
   control: string;
   dynamodb: string;

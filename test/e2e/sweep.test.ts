@@ -102,6 +102,7 @@ describe('notices and ends', () => {
     expect(await sweep()).toEqual({
       keys: 0,
       events: 0,
+      overdue: 0,
       failed: 0,
       oldest_due_age_seconds: 0,
       finished: true,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { BatchWriteCommand } from '@aws-sdk/lib-dynamodb';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
+import { attributesOfKey } from '../../lib/key-item.ts';
 import { newKey } from '../../lib/new-key.ts';
 import { openTable } from '../../lib/table-client.ts';
 import { askControl, invokeFunction } from './control.ts';
@@ -69,7 +70,7 @@ async function storeDueKeys(): Promise<void> {
     return record;
   });
   for (let from = 0; from < KEYS; from += 25) {
-    const Item = (record: ApiKeyRecord) => ({ pk: record.id, sk: 'api_key', ...record });
+    const Item = (record: ApiKeyRecord) => ({ pk: record.id, sk: 'api_key', ...attributesOfKey(record) });
     const puts = records.slice(from, from + 25).map((record) => ({ PutRequest: { Item: Item(record) } }));
     await table.client.send(new BatchWriteCommand({ RequestItems: { [stack.table]: puts } }));
   }

@@ -85,9 +85,15 @@ describe('PUT /apis/{id}', () => {
 
     const dynamoDb = createDynamoDbCall(process.env);
     const read = createRouteReader({ table: engine.table.tableName, call: dynamoDb });
-    expect(await read(id, { routesHash: undefined, registeredBy: 'team-a' })).toEqual(routes);
-    expect(await read(id, { routesHash: undefined, registeredBy: 'team-b' })).toBeUndefined();
-    expect(await read(id, { routesHash: undefined, registeredBy: undefined })).toBeUndefined();
+    expect(await read(id, { routesHash: undefined, keptStage: undefined, registeredBy: 'team-a' })).toEqual(
+      routes,
+    );
+    expect(
+      await read(id, { routesHash: undefined, keptStage: undefined, registeredBy: 'team-b' }),
+    ).toBeUndefined();
+    expect(
+      await read(id, { routesHash: undefined, keptStage: undefined, registeredBy: undefined }),
+    ).toBeUndefined();
 
     expect(await trailOf(id)).toMatchObject([
       {

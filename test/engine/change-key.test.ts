@@ -48,11 +48,11 @@ const renaming = (name: string) => (record: ApiKeyRecord) => {
 };
 
 describe('creating', () => {
-  it('stores each field under its own name, with what is not there yet as NULL', async () => {
+  it('stores each field under its own name, scopes as one text, and what is not there yet as NULL', async () => {
     const key = await stored();
     expect(await getKey(key.id, engine.table)).toEqual(key);
     const item = (await everything(engine.table)).find(({ pk }) => pk === key.id);
-    expect(item).toEqual({ pk: key.id, sk: 'api_key', ...key });
+    expect(item).toEqual({ pk: key.id, sk: 'api_key', ...key, scopes: 'orders:read orders:write' });
     expect(item).toHaveProperty('revoked_at', null);
   });
 

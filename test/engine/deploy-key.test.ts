@@ -7,6 +7,7 @@ import { isValid } from '../../lib/api-key.ts';
 import { deployKey } from '../../lib/deploy-key.ts';
 import { deploymentId } from '../../lib/deployed-key.ts';
 import { systemOrigin } from '../../lib/event.ts';
+import { factsOfItem } from '../../lib/key-item.ts';
 import { getKey, markFirstUse, revokeKey, rotateKey } from '../../lib/key-table.ts';
 import type { KeyTable } from '../../lib/table-client.ts';
 import { brokenCalls, managedSecrets, SECRET } from '../lib/managed-secrets.ts';
@@ -58,10 +59,12 @@ function resource({ owner = `team-${randomUUID()}`, admin = false } = {}) {
     return deployKey(event, systemOrigin('deploy-key', now, 'request-1'), world);
   };
   const keys = async (): Promise<ApiKeyRecord[]> =>
-    (await everything(engine.table)).filter(
-      (item): item is ApiKeyRecord & Record<string, unknown> =>
-        item['sk'] === 'api_key' && item['owner_id'] === owner,
-    );
+    (await everything(engine.table))
+      .map(factsOfItem)
+      .filter(
+        (item): item is ApiKeyRecord & Record<string, unknown> =>
+          item['sk'] === 'api_key' && item['owner_id'] === owner,
+      );
   const living = async (now = NOW) => (await keys()).filter((key) => isValid(key, now));
   const deployments = async () =>
     (await everything(engine.table)).filter((item) => item['stack_id'] === StackId);

@@ -3,6 +3,7 @@ import { afterAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
 import type { Event } from '../../lib/event.schema.ts';
 import { decideChange } from '../../lib/key-change.ts';
+import { attributesOfKey } from '../../lib/key-item.ts';
 import { createKey, getKey, revokeKey, rotateKey, updateKey } from '../../lib/key-table.ts';
 import { keyShards } from '../../lib/schedule.ts';
 import { sweepKeys } from '../../lib/sweep.ts';
@@ -74,6 +75,7 @@ describe('the sweep', () => {
     expect(await sweep(15.9)).toEqual({
       keys: 0,
       events: 0,
+      overdue: 0,
       failed: 0,
       oldest_due_age_seconds: 0,
       finished: true,
@@ -218,7 +220,10 @@ describe('the sweep', () => {
     const keys = await many(5);
     const { metadata: _, ...broken } = aKey({ id: 'key_0000000000000000000042', name: 'a broken one' });
     await table.client.send(
-      new PutCommand({ TableName: table.tableName, Item: { pk: broken.id, sk: 'api_key', ...broken } }),
+      new PutCommand({
+        TableName: table.tableName,
+        Item: { pk: broken.id, sk: 'api_key', ...attributesOfKey(broken) },
+      }),
     );
     const errors = jest.spyOn(console, 'error').mockImplementation(() => undefined);
     const result = await sweep(40);
@@ -233,7 +238,10 @@ describe('the sweep', () => {
   it('a record that cannot be read does not say how late the sweep is', async () => {
     const { metadata: _, ...broken } = aKey();
     await table.client.send(
-      new PutCommand({ TableName: table.tableName, Item: { pk: broken.id, sk: 'api_key', ...broken } }),
+      new PutCommand({
+        TableName: table.tableName,
+        Item: { pk: broken.id, sk: 'api_key', ...attributesOfKey(broken) },
+      }),
     );
     jest.spyOn(console, 'error').mockImplementation(() => undefined);
     expect(await sweep(40)).toMatchObject({ failed: 1, oldest_due_age_seconds: 0 });

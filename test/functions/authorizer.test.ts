@@ -78,7 +78,7 @@ describe('the authorizer as it is deployed', () => {
               owner_id: { S: 'team-billing' },
               owner_access: { S: 'own' },
               environment: { S: 'live' },
-              scopes: { L: [{ S: 'orders:read' }] },
+              scopes: { S: 'orders:read' },
               expires_at: { S: instant },
               rotated_at: { NULL: true },
               revoked_at: { NULL: true },

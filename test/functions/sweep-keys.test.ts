@@ -8,6 +8,7 @@ import {
 import { afterAll, afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { Context } from 'aws-lambda';
 import { mockClient } from 'aws-sdk-client-mock';
+import { attributesOfKey } from '../../lib/key-item.ts';
 import { newKey } from '../../lib/new-key.ts';
 
 const DAY = 86_400_000;
@@ -53,11 +54,12 @@ beforeEach(() => {
   eventBridge.reset();
   eventBridge.on(PutEventsCommand).resolves({ FailedEntryCount: 0, Entries: [{ EventId: '1' }] });
   dynamodb.on(QueryCommand).resolves({ Items: [] });
+  dynamodb.on(GetCommand).resolves({});
   dynamodb
     .on(QueryCommand, { ExpressionAttributeValues: { ':shard': 'key_0' } }, false)
     .resolves({ Items: keys.map(({ id, next_action_at }) => ({ pk: id, sk: 'api_key', next_action_at })) });
   for (const key of keys)
-    dynamodb.on(GetCommand, { Key: { pk: key.id, sk: 'api_key' } }).resolves({ Item: key });
+    dynamodb.on(GetCommand, { Key: { pk: key.id, sk: 'api_key' } }).resolves({ Item: attributesOfKey(key) });
   dynamodb.on(TransactWriteCommand).resolves({});
   metrics = [];
   jest.spyOn(process.stdout, 'write').mockImplementation((line) => {
@@ -90,6 +92,7 @@ describe('sweep-keys', () => {
         keys_swept: 100,
         events_recorded: 100,
         keys_failed: 0,
+        overdue_keys: 0,
         oldest_due_age_seconds: expect.any(Number),
       }),
     ]);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
-import { type AuthorizerDependencies, authorize } from '../../lib/authorizer.ts';
-import { DynamoDbFailure } from '../../lib/dynamodb-http.ts';
+import { type AuthorizerDependencies, authorize, LONGEST_DECISION_MS } from '../../lib/authorizer.ts';
+import { DynamoDbFailure, LONGEST_CALL_MS } from '../../lib/dynamodb-http.ts';
 import { mintKey, newKeyId } from '../../lib/key-format.ts';
 import type { KeyFacts } from '../../lib/key-reader.ts';
 import { type RouteScopes, routesHash } from '../../lib/routes.ts';
@@ -441,6 +441,25 @@ describe('the first use of a key', () => {
       throw new DynamoDbFailure('ThrottlingException', 'too much', { transient: true });
     };
     await expect(a.ask()).rejects.toThrow('The authorizer could not decide');
+  });
+});
+
+describe('a table that takes all the time it is given', () => {
+  it('holds up no decision for longer than is said, though each first use comes too late', async () => {
+    const unused = facts({ first_used_at: null });
+    const a = authorizer(unused);
+    let clock = NOW;
+    a.dependencies.now = () => clock;
+    const slow = async <T>(calls: number, answer: T): Promise<T> => {
+      clock += calls * LONGEST_CALL_MS;
+      return answer;
+    };
+    a.dependencies.reader.getKey = () => slow(1, unused);
+    // The key, its parent, the transaction.
+    a.dependencies.reader.markFirstUse = () => slow(3, false);
+    await expect(a.ask()).rejects.toThrow('The authorizer could not decide');
+    expect(clock - NOW).toBeGreaterThanOrEqual(5 * LONGEST_CALL_MS);
+    expect(clock - NOW).toBeLessThan(LONGEST_DECISION_MS);
   });
 });
 

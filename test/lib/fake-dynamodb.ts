@@ -8,7 +8,7 @@ export interface Seen {
   port: number | undefined;
 }
 
-type Reply = (response: ServerResponse, socket: Socket, body: unknown) => void;
+export type Reply = (response: ServerResponse, socket: Socket, body: unknown) => void;
 
 export const ok =
   (body: unknown): Reply =>

@@ -10,7 +10,7 @@ const ITEM = {
   owner_id: { S: 'team:billing/eu' },
   owner_access: { S: 'own' },
   environment: { S: 'live' },
-  scopes: { L: [{ S: 'orders:*' }, { S: 'orders:read' }] },
+  scopes: { S: 'orders:* orders:read' },
   expires_at: { S: '2026-12-24T12:00:00.000Z' },
   rotated_at: { NULL: true },
   revoked_at: { NULL: true },
@@ -98,6 +98,11 @@ describe('reading a key', () => {
     expect(await reader(without('pending_until')).getKey(ID)).toMatchObject({ pending_until: null });
   });
 
+  it('takes a record of a version that listed its scopes', async () => {
+    const listed = changed('scopes', { L: [{ S: 'orders:*' }, { S: 'orders:read' }] });
+    expect(await reader(listed).getKey(ID)).toMatchObject({ scopes: ['orders:*', 'orders:read'] });
+  });
+
   it.each([
     ['another id', changed('id', { S: 'key_0123456789abcdefghijkm' })],
     ['revoked_at of no form', changed('revoked_at', { S: '' })],
@@ -106,12 +111,20 @@ describe('reading a key', () => {
     ['expires_at without milliseconds', changed('expires_at', { S: '2026-12-24T12:00:00Z' })],
     ['expires_at as a number', changed('expires_at', { N: '1790000000' })],
     ['expires_at followed by a line', changed('expires_at', { S: '2026-12-24T12:00:00.000Z\n' })],
-    ['scopes as text', changed('scopes', { S: '*:*' })],
+    ['no scopes', changed('scopes', { S: '' })],
+    ['101 scopes', changed('scopes', { S: Array(101).fill('a:b').join(' ') })],
+    ['two spaces between scopes', changed('scopes', { S: 'a:b  a:c' })],
+    ['a space after its scopes', changed('scopes', { S: 'a:b ' })],
+    ['a line break between scopes', changed('scopes', { S: 'a:b\n*:*' })],
+    ['a scope of no form', changed('scopes', { S: 'a:b orders' })],
+    ['scopes of two types', changed('scopes', { S: 'a:b', L: [{ S: '*:*' }] })],
+    ['scopes that are NULL', changed('scopes', { NULL: true })],
     ['scopes as a set', changed('scopes', { SS: ['*:*'] })],
-    ['no scopes', changed('scopes', { L: [] })],
-    ['101 scopes', changed('scopes', { L: Array(101).fill({ S: 'a:b' }) })],
-    ['a scope with a space, which would be two', changed('scopes', { L: [{ S: 'a:b *:*' }] })],
-    ['a scope that is a number', changed('scopes', { L: [{ N: '1' }] })],
+    ['a list of no scopes', changed('scopes', { L: [] })],
+    ['a list of 101 scopes', changed('scopes', { L: Array(101).fill({ S: 'a:b' }) })],
+    ['a listed scope with a space, which would be two', changed('scopes', { L: [{ S: 'a:b *:*' }] })],
+    ['a listed scope that is a number', changed('scopes', { L: [{ N: '1' }] })],
+    ['a listed scope that is a list', changed('scopes', { L: [{ L: [{ S: 'a:b' }] }] })],
     ['an owner with a quote', changed('owner_id', { S: 'a","admin":"true' })],
     ['an owner with a line break', changed('owner_id', { S: 'a\nb' })],
     ['no owner', changed('owner_id', { S: '' })],

@@ -13,6 +13,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { mockClient } from 'aws-sdk-client-mock';
 import type { ApiKeyRecord } from '../../lib/api-key.schema.ts';
 import { cursorSecret } from '../../lib/cursor-secret.ts';
+import { attributesOfKey } from '../../lib/key-item.ts';
 import {
   createKey,
   getKey,
@@ -35,7 +36,7 @@ beforeEach(() => {
 const named = { $metadata: { httpStatusCode: 400, attempts: 3 }, message: 'no' };
 const cancelled = (...codes: string[]) =>
   new TransactionCanceledException({ ...named, CancellationReasons: codes.map((Code) => ({ Code })) });
-const item = (record: ApiKeyRecord) => ({ pk: record.id, sk: 'api_key', ...record });
+const item = (record: ApiKeyRecord) => ({ pk: record.id, sk: 'api_key', ...attributesOfKey(record) });
 const claim = {
   caller_key_id: 'key_0000000000000000000001',
   operation: 'rotate-key',

@@ -32,6 +32,15 @@ describe('an event', () => {
   const told = (type: string, changes?: object[], age = 0) =>
     needsFlush({ type, occurred_at: at(NOW - age), changes } as Parameters<typeof needsFlush>[0], NOW);
 
+  it('of a registration needs one when its routes changed, or it is gone', () => {
+    const route = { field: 'routes/GET /orders', from: ['a:read'], to: ['a:read', 'b:read'] };
+    expect(told('api.updated', [{ field: 'stages', from: [], to: [] }, route])).toBe(true);
+    expect(told('api.updated', [{ field: 'scopes/a:read', from: 'See', to: 'Look' }])).toBe(false);
+    expect(told('api.updated')).toBe(true);
+    expect(told('api.deleted', [])).toBe(true);
+    expect(told('api.registered', [])).toBe(false);
+  });
+
   it.each(['api_key.revoked', 'api_key.expired', 'api_key.rotated'])('%s needs a flush', (type) => {
     expect(told(type, [])).toBe(true);
   });

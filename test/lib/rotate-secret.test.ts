@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { managementOf } from '../../lib/client/management.ts';
+import { type KeyState, managementOf } from '../../lib/client/management.ts';
 import { graceHours, type RotationStep, rotateSecret } from '../../lib/rotate-secret.ts';
 import { lineOfKeys } from './client/line-of-keys.ts';
 import { brokenCalls, managedSecrets, SECRET } from './managed-secrets.ts';
@@ -9,9 +9,9 @@ import { brokenCalls, managedSecrets, SECRET } from './managed-secrets.ts';
 const STEPS = ['createSecret', 'setSecret', 'testSecret', 'finishSecret'] as const;
 const MOST_ATTEMPTS = 5;
 
-async function setting() {
+async function setting(rotation: KeyState['rotation'] = null) {
   const calls = brokenCalls();
-  const line = lineOfKeys();
+  const line = lineOfKeys({ rotation });
   const { secrets, call, valueIn } = managedSecrets(calls.through);
   const { text: key, id: key_id, expires_at } = line.keys[0]!;
   await call('PutSecretValue', { SecretString: JSON.stringify({ key, key_id, expires_at }) });
@@ -89,6 +89,17 @@ describe('the rotation of a secret', () => {
       grace_starts: 'first_use',
       replace_pending: true,
     });
+  });
+
+  it('asks for the grace of the plan that the key is delivered by', async () => {
+    const { line, begin, step } = await setting({
+      every_days: 10,
+      grace_period_hours: 48,
+      deliver: { secrets_manager: { secret_id: SECRET } },
+    });
+    await step('createSecret', await begin());
+    const { body } = line.requests.find(({ url }) => url.endsWith('/rotate'))!;
+    expect(JSON.parse(String(body))).toMatchObject({ grace_period_hours: 48 });
   });
 
   it('is repeated with every key that it made', async () => {
@@ -184,8 +195,8 @@ describe('a key that was made and lost', () => {
   it('makes room for another in the next rotation, and the current one works until then', async () => {
     const { line, call, calls, begin, step, rotate, valueIn, expectCurrentToWork } = await setting();
     const first = await begin();
-    // The description, two readings, the rotation, and then the writing that never happens.
-    calls.break(5, 'before');
+    // The description, two readings, the key itself, the rotation, and then the writing that never happens.
+    calls.break(6, 'before');
     await expect(step('createSecret', first)).rejects.toThrow('ended before the call');
     calls.break(0, 'before');
     expect(line.keys).toHaveLength(2);
@@ -275,5 +286,15 @@ describe('the grace of the key before', () => {
     [1, 12],
   ])('with a rotation every %s days is %d hours', (days, hours) => {
     expect(graceHours(days)).toBe(hours);
+  });
+
+  const deliver = { secrets_manager: { secret_id: 'orders/rekey' } };
+  it.each([
+    ['as the plan of its delivery says', { every_days: 20, grace_period_hours: 30, deliver }, 30],
+    ['by the plan where that comes more often', { every_days: 2, deliver }, 24],
+    ['by the schedule where that comes more often', { every_days: 60, deliver }, 84],
+    ['by the schedule for a key whose holder rotates it', { every_days: 2, grace_period_hours: 1 }, 84],
+  ])('is %s', (_, plan, hours) => {
+    expect(graceHours(7, plan)).toBe(hours);
   });
 });

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { newKeyId } from '../../lib/key-format.ts';
-import { isOverdue, remindersOf, rotationDueAt } from '../../lib/rotation-due.ts';
+import { isOverdue, planSteps, rotationDueAt } from '../../lib/rotation-due.ts';
 import { decideDue } from '../../lib/schedule.ts';
-import { aKey, DAY, instant, NOW, SETTINGS } from '../engine/keys.ts';
+import { aKey, DAY, HOUR, instant, NOW, SETTINGS } from '../engine/keys.ts';
 
 const planned = (facts: Parameters<typeof aKey>[0] = {}) => {
   const key = aKey({ expires_at: instant(NOW + 365 * DAY), rotation: { every_days: 90 }, ...facts });
@@ -53,6 +53,42 @@ describe('a key with a plan of rotation', () => {
     );
   });
 
+  it('and a delivery is asked for first, once, and reminded of from the day after on', () => {
+    const deliver = { secrets_manager: { secret_id: 'orders/rekey' } };
+    let key = planned({ rotation: { every_days: 90, deliver } });
+    const due = dueOf(key);
+    const told: unknown[] = [];
+    for (let hour = -1; hour < 24 * 40; hour++) {
+      const step = decideDue(key, SETTINGS, due + hour * HOUR);
+      if (!step || 'drop' in step) continue;
+      if (step.event) told.push([hour, step.event.type.slice(8), step.event.data]);
+      key = { ...key, ...step.changes };
+    }
+    const reminders = ['notice', 'warning', 'critical', 'critical', 'critical'].map((urgency, reminder) => [
+      24 + reminder * 24 * 7,
+      'rotation_due',
+      { urgency, reminder },
+    ]);
+    expect(told).toEqual([[0, 'rotation_requested', {}], ...reminders]);
+    expect(key.rotation_due_at).toBe(instant(due));
+  });
+
+  it('has a day for a delivery that was asked for late, before anybody is told', () => {
+    const deliver = { secrets_manager: { secret_id: 'orders/rekey' } };
+    const key = planned({ rotation: { every_days: 90, deliver } });
+    const late = dueOf(key) + 15 * DAY;
+    const step = decideDue(key, SETTINGS, late);
+    expect(step).toMatchObject({
+      event: { type: 'api_key.rotation_requested' },
+      changes: { rotation_due_at: instant(late), next_action_at: instant(late + DAY) },
+    });
+    const asked = { ...key, ...(step as { changes: object }).changes };
+    expect(decideDue(asked, SETTINGS, late + DAY - 1)).toBeUndefined();
+    expect(decideDue(asked, SETTINGS, late + DAY)).toMatchObject({
+      event: { type: 'api_key.rotation_due', data: { urgency: 'notice', reminder: 0 } },
+    });
+  });
+
   it('gets one reminder, the most urgent, after a time without sweeps', () => {
     const key = planned();
     const step = decideDue(key, SETTINGS, dueOf(key) + 15 * DAY);
@@ -75,7 +111,7 @@ describe('a key with a plan of rotation', () => {
   });
 
   it('has no reminders without a plan', () => {
-    expect(remindersOf({ rotation_due_at: rotationDueAt(aKey()) })).toEqual([]);
+    expect(planSteps({ rotation: null, rotation_due_at: rotationDueAt(aKey()) })).toEqual([]);
   });
 });
 

@@ -19,9 +19,9 @@ const reader = (items: Record<string, string | Record<string, string>>, capacity
   };
   const readRoutes = createRouteReader({ table: 'keys', call, capacity });
   const read = (apiId: string, routesHash: string | undefined) =>
-    readRoutes(apiId, { routesHash, registeredBy: undefined });
-  const readOf = (registeredBy: string, apiId = 'api1') =>
-    readRoutes(apiId, { routesHash: undefined, registeredBy });
+    readRoutes(apiId, { routesHash, registeredBy: undefined, keptStage: undefined });
+  const readOf = (registeredBy: string, apiId = 'api1', keptStage?: string) =>
+    readRoutes(apiId, { routesHash: undefined, registeredBy, keptStage });
   return { read, readOf, reads, items };
 };
 
@@ -123,6 +123,21 @@ describe('the routes of an API that was registered by PUT', () => {
     const { readOf } = reader({ 'routes_api1 current': current(ROUTES, 'a@b+c') });
     expect(await readOf('a~b,c')).toEqual(ROUTES);
     for (const other of ['a@b+c', 'a~b~c', 'a,b,c', 'a']) expect(await readOf(other)).toBeUndefined();
+  });
+
+  it('are refused to a stage that keeps answers, unless it is registered so: nobody would flush it', async () => {
+    const stages = (cached_stages?: string) => ({
+      'routes_api1 current': { ...current(ROUTES), ...(cached_stages !== undefined && { cached_stages }) },
+    });
+    const of = (cached: string | undefined, kept?: string) =>
+      reader(stages(cached)).readOf('team-things', 'api1', kept);
+    expect(await of('v1 $default', 'v1')).toEqual(ROUTES);
+    expect(await of('v1 $default', '$default')).toEqual(ROUTES);
+    for (const cached of ['', 'v2', 'v11', 'v1-b'])
+      await expect(of(cached, 'v1')).rejects.toThrow('register it with its cache_header, by PUT /apis/api1');
+    expect(await of('', undefined)).toEqual(ROUTES);
+    // Of an earlier version, which did not write it down.
+    expect(await of(undefined, 'v1')).toEqual(ROUTES);
   });
 
   it('are refused when they are not those of their hash', async () => {

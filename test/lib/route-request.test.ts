@@ -41,6 +41,14 @@ describe('the request of a route', () => {
     });
   });
 
+  it('says the stage where it keeps answers, and only there', () => {
+    const kept = { stageVariables: { rekeyCacheHeader: 'x-api-key' } };
+    expect(of({ ...authorizerEvent({}), ...kept })).toMatchObject({ keptStage: 'v1' });
+    expect(of({ ...httpAuthorizerEvent({}), ...kept })).toMatchObject({ keptStage: '$default' });
+    expect(of(authorizerEvent({}))).toMatchObject({ keptStage: undefined });
+    expect(of(httpAuthorizerEvent({}))).toMatchObject({ keptStage: undefined });
+  });
+
   const http = httpAuthorizerEvent({});
   const connect = connectEvent({});
   it.each([

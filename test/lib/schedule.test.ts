@@ -12,6 +12,7 @@ import {
   keyShards,
   nextAction,
   type Scheduled,
+  type ScheduleSettings,
 } from '../../lib/schedule.ts';
 
 const NOW = Date.parse('2027-01-01T00:00:00.000Z');
@@ -30,6 +31,7 @@ const aKey = (facts: Partial<Scheduled> = {}): Scheduled => ({
   notify_days_before: null,
   swept_until: null,
   pending_until: null,
+  rotation: null,
   rotation_due_at: null,
   ...facts,
 });
@@ -40,8 +42,34 @@ const inWords = (actions: Action[]): string[] =>
     const day = (Date.parse(action.at) - NOW) / DAY;
     return action.type === 'notice' ? `${action.step}@${day}` : `${action.type}@${day}`;
   });
-const scheduleOf = (facts: Partial<Scheduled> = {}, settings = SETTINGS) =>
+const scheduleOf = (facts: Partial<Scheduled> = {}, settings: ScheduleSettings = SETTINGS) =>
   inWords(actionsOf(aKey(facts), settings));
+
+describe('a key in a stack that limits how old keys become', () => {
+  const LIMITED = { ...SETTINGS, max_age_days: 30 };
+
+  it('is counted on the day it is too old, and each day after that', () => {
+    expect(scheduleOf({}, LIMITED)).toEqual(['overdue@30', '14@76', 'expire@90']);
+    expect(scheduleOf({ overdue_counted_at: at(30 * DAY) }, LIMITED)[0]).toBe('overdue@31');
+    // Late by hours, or by weeks without a sweep: the days stay the same, and none is counted twice.
+    expect(scheduleOf({ overdue_counted_at: at(30 * DAY + 5 * HOUR) }, LIMITED)[0]).toBe('overdue@31');
+    expect(scheduleOf({ overdue_counted_at: at(50.5 * DAY) }, LIMITED)[0]).toBe('overdue@51');
+  });
+
+  it('is counted by the limit that holds now, whatever it was counted by', () => {
+    expect(scheduleOf({ overdue_counted_at: at(31 * DAY) }, { ...SETTINGS, max_age_days: 60 })[0]).toBe(
+      'overdue@60',
+    );
+    expect(scheduleOf({ overdue_counted_at: at(31 * DAY) })).toEqual(['14@76', 'expire@90']);
+  });
+
+  it('is not counted once it is rotated or revoked, or has ended before', () => {
+    expect(scheduleOf({ rotated_at: at(2 * DAY), expires_at: at(40 * DAY) }, LIMITED)).toEqual(['expire@40']);
+    expect(scheduleOf({ revoked_at: at(2 * DAY) }, LIMITED)).toEqual([]);
+    expect(scheduleOf({ expires_at: at(30 * DAY) }, LIMITED)).not.toContain('overdue@30');
+    expect(scheduleOf({ expires_at: null }, LIMITED)).toEqual(['overdue@30']);
+  });
+});
 
 describe('the schedule of a key', () => {
   it('is a notice 14 days ahead, and its end', () => {

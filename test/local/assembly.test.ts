@@ -34,11 +34,19 @@ describe('a cloud assembly', () => {
     expect(() => readAssembly(directory, world)).toThrow('A → B → A');
   });
 
-  it('is refused when a stack is for one account of AWS, whose number is in its ARNs', () => {
+  it('is refused when a stack is for another Region, whose name is in its ARNs', () => {
     const directory = writeAssembly({ Rekey: { ...empty, environment: 'aws://123456789012/eu-west-1' } });
     expect(() => readAssembly(directory, world)).toThrow(
       'Rekey was synthesized for aws://123456789012/eu-west-1',
     );
+  });
+
+  it('says which account a stack is for, if it is not the laptop’s own', () => {
+    const accountOf = (environment: string) =>
+      readAssembly(writeAssembly({ Rekey: { ...empty, environment } }), world)[0]!.account;
+    expect(accountOf('aws://111111111111/us-east-1')).toBe('111111111111');
+    expect(accountOf(`aws://${world.account}/us-east-1`)).toBeUndefined();
+    expect(accountOf('aws://unknown-account/us-east-1')).toBeUndefined();
   });
 
   it.each([

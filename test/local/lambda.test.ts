@@ -329,15 +329,16 @@ describe('the identity of a function', () => {
   it('is its role, with the inline and attached policies and no others', async () => {
     const name = add(
       'Identity',
-      'export const handler = async () => ({ id: process.env.AWS_ACCESS_KEY_ID, secret: process.env.AWS_SECRET_ACCESS_KEY })',
+      'export const handler = async () => ({ id: process.env.AWS_ACCESS_KEY_ID, secret: process.env.AWS_SECRET_ACCESS_KEY, token: process.env.AWS_SESSION_TOKEN })',
     );
     const { payload } = await lambda.invoke(name, {});
-    const { id, secret } = payload as { id: string; secret: string };
+    const { id, secret, token } = payload as { id: string; secret: string; token: string };
     resources.push(policy('Later', 'Rekey-Role'));
     expect(lambda.principal(id)).toEqual({
       roleArn: ROLE_ARN,
       accessKeyId: id,
       secretAccessKey: secret,
+      sessionToken: token,
       policies: [{ from: 'inline' }, { from: 'Attached' }, { from: 'Later' }],
       sessionName: name,
       process: expect.objectContaining({ invocationId: undefined }),

@@ -1,4 +1,4 @@
-import type { State, Step } from './model.ts';
+import { DAY, type State, type Step } from './model.ts';
 
 /** Sequences in which model and product once differed, or that are worth keeping. */
 export const cases: { about: string; steps: Step[]; settings?: Pick<State, 'stackStarts'> }[] = [
@@ -20,6 +20,31 @@ export const cases: { about: string; steps: Step[]; settings?: Pick<State, 'stac
       { do: 'rotate', caller: 'admin', key: 0, request: { grace_starts: 'first_use' } },
       { do: 'use', key: 0, secret: 0, scope: 'a:read' },
       { do: 'cancel', caller: 'admin', key: 1 },
+    ],
+  },
+  {
+    about: 'keys go every way from one status to another that docs/rotation.md draws',
+    steps: [
+      { do: 'create', caller: 'admin', owner: 0, scopes: ['a:*'], days: 90, grace_starts: 'now' },
+      // Keys are counted from the youngest.
+      { do: 'rotate', caller: 'admin', key: 0, request: { grace_starts: 'first_use' } },
+      { do: 'cancel', caller: 'admin', key: 1 },
+      { do: 'rotate', caller: 'admin', key: 1, request: {} },
+      { do: 'cancel', caller: 'admin', key: 2 },
+      { do: 'rotate', caller: 'admin', key: 2, request: {} },
+      { do: 'revoke', caller: 'admin', key: 3 },
+      { do: 'rotate', caller: 'admin', key: 0, request: { grace_starts: 'first_use' } },
+      { do: 'use', key: 0, secret: 0, scope: 'a:read' },
+      { do: 'wait', ms: DAY },
+      { do: 'rotate', caller: 'admin', key: 0, request: { grace_starts: 'first_use' } },
+      { do: 'wait', ms: 7 * DAY },
+      { do: 'sweep' },
+      { do: 'wait', ms: 90 * DAY },
+      { do: 'create', caller: 'admin', owner: 0, scopes: ['a:*'], days: 90, grace_starts: 'now' },
+      { do: 'rotate', caller: 'admin', key: 0, request: { grace_starts: 'first_use' } },
+      { do: 'revoke', caller: 'admin', key: 1 },
+      { do: 'rotate', caller: 'admin', key: 0, request: {} },
+      { do: 'revoke', caller: 'admin', key: 0 },
     ],
   },
 ];

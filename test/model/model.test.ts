@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { cases } from './cases.ts';
@@ -9,6 +10,14 @@ import { startWorld, type World } from './world.ts';
 const STEPS = Number(process.env['REKEY_MODEL_STEPS'] ?? 3_000);
 const SEED = Number(process.env['REKEY_MODEL_SEED'] ?? Math.floor(performance.timeOrigin % 1e9));
 const RUNS_OF_A_ROUND = 10;
+
+/** The arrows of the life of a key, in docs/rotation.md. */
+const drawn = [
+  ...readFileSync(new URL('../../docs/rotation.md', import.meta.url), 'utf8').matchAll(
+    /^ {4}(\S+ --> \w+): /gm,
+  ),
+].map(([, arrow]) => arrow!);
+const seen = new Set<string>();
 
 let world: World;
 let runs = 0;
@@ -117,7 +126,7 @@ const steps = fc.array(step, { minLength: 30, maxLength: 60, size: 'max' });
 
 describe('the model and the product', () => {
   it.each(cases)('agree where they once did not: $about', async ({ steps, settings }) => {
-    await play(world, `case-${runs++}`, steps, settings);
+    await play(world, `case-${runs++}`, steps, settings, seen);
   });
 
   it(
@@ -128,7 +137,7 @@ describe('the model and the product', () => {
         const seed = SEED + round;
         await fc.assert(
           fc.asyncProperty(steps, starts, async (steps, stackStarts) => {
-            played += await play(world, `run-${runs++}`, steps, { stackStarts });
+            played += await play(world, `run-${runs++}`, steps, { stackStarts }, seen);
           }),
           { seed, numRuns: RUNS_OF_A_ROUND, endOnFailure: process.env['REKEY_MODEL_SHRINK'] === undefined },
         );
@@ -138,4 +147,8 @@ describe('the model and the product', () => {
     },
     60 * 60_000,
   );
+
+  it('went every way from one status to another that docs/rotation.md draws, and no other', () => {
+    expect([...seen].toSorted()).toEqual(drawn.toSorted());
+  });
 });

@@ -1,15 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
 import { build } from 'esbuild';
 import { type ClientEvent, createRekeyClient, type KeyStore, type StoredKey } from 'rekey/client';
+import type { KeyState } from '../../../lib/client/management.ts';
 import { lineOfKeys } from './line-of-keys.ts';
 
 const DAY = 86_400_000;
 const START = Date.parse('2026-11-24T12:00:00.000Z');
 
 /** A store in memory that several clients may share, and a line of keys whose first key is in it. */
-const setting = ({ days = 30, exclusive = true } = {}) => {
+const setting = ({ days = 30, exclusive = true, rotation = null as KeyState['rotation'] } = {}) => {
   let time = START;
-  const line = lineOfKeys({ now: () => time, days });
+  const line = lineOfKeys({ now: () => time, days, rotation });
   let stored: StoredKey = { key: line.keys[0]!.text };
   let queue: Promise<unknown> = Promise.resolve();
   const fails = { read: 0, write: 0 };
@@ -160,6 +161,42 @@ describe('a request while other processes make secrets for one successor', () =>
 });
 
 describe('the key', () => {
+  it('is replaced when its rotation is due, long before two thirds of its life', async () => {
+    const { client, line, advance, stored } = setting({ days: 300, rotation: { every_days: 10 } });
+    await client.maintain();
+    advance(10 * DAY - 1);
+    await client.maintain();
+    expect(line.keys).toHaveLength(1);
+    advance(1);
+    await client.maintain();
+    expect(line.keys).toHaveLength(2);
+    expect(stored().key).toBe(line.keys[1]!.text);
+    expect(await byOf(client.fetch(URL_OF_ORDERS))).toBe(line.keys[1]!.id);
+    // That one has days of its own.
+    advance(9 * DAY);
+    await client.maintain();
+    expect(line.keys).toHaveLength(2);
+  });
+
+  it('is not replaced when the system delivers its successor: the client follows the store', async () => {
+    const deliver = { secrets_manager: { secret_id: 'orders/rekey' } };
+    const { client, line, advance, put, problems } = setting({ rotation: { every_days: 10, deliver } });
+    await client.maintain();
+    advance(25 * DAY);
+    await client.maintain();
+    expect(line.keys).toHaveLength(1);
+    // It is rotated, and its successor not in the store yet.
+    line.rotateByHand(0);
+    await client.maintain();
+    expect(line.keys).toHaveLength(2);
+    expect(await byOf(client.fetch(URL_OF_ORDERS))).toBe(line.keys[0]!.id);
+    put({ key: line.keys[1]!.text });
+    await client.maintain();
+    expect(await byOf(client.fetch(URL_OF_ORDERS))).toBe(line.keys[1]!.id);
+    expect(line.requests.filter(({ url }) => url.endsWith('/rotate'))).toEqual([]);
+    expect(problems()).toEqual([]);
+  });
+
   it('is replaced at two thirds of its life, by a request that does not wait for it', async () => {
     const { client, line, advance, stored } = setting();
     await client.maintain();

@@ -1,8 +1,14 @@
+import type { KeyState } from '../../../lib/client/management.ts';
+
 /**
  * The management API for one line of keys, as far as a client sees it, and an API that takes any key of the line that
  * works. What counts here is that a repeated rotation gives the same successor another secret until it is used.
  */
-export function lineOfKeys({ now = () => Date.parse('2026-11-24T12:00:00.000Z'), days = 30 } = {}) {
+export function lineOfKeys({
+  now = () => Date.parse('2026-11-24T12:00:00.000Z'),
+  days = 30,
+  rotation = null as KeyState['rotation'],
+} = {}) {
   interface Key {
     id: string;
     text: string;
@@ -43,7 +49,12 @@ export function lineOfKeys({ now = () => Date.parse('2026-11-24T12:00:00.000Z'),
     scopes: ['orders:read'],
     created_at: key.created_at,
     expires_at: key.expires_at,
+    rotation,
+    rotation_due_at:
+      rotation && new Date(Date.parse(key.created_at) + rotation.every_days * 86_400_000).toISOString(),
     successor_key_id: key.successor === undefined ? null : keys[key.successor]!.id,
+    root_key_id: keys[0]!.id,
+    generation: keys.indexOf(key),
   });
 
   const rotate = (key: Key, idempotencyKey: string | null, replacesPending = false): Response => {

@@ -1,6 +1,7 @@
 import { DynamoDBDocumentClient, GetCommand, TransactWriteCommand } from '@aws-sdk/lib-dynamodb';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { mockClient } from 'aws-sdk-client-mock';
+import { attributesOfKey } from '../../../lib/key-item.ts';
 import { newKey } from '../../../lib/new-key.ts';
 import { verifyKey } from '../../../lib/operations/verify-key.ts';
 import { call } from '../api-event.ts';
@@ -45,7 +46,7 @@ const aKey = (facts: object = {}) => {
     retention_days: 90,
     notify_days_before: [14],
   });
-  return { key: key.reveal(), item: { pk: record.id, sk: 'api_key', ...record, ...facts } };
+  return { key: key.reveal(), item: { pk: record.id, sk: 'api_key', ...attributesOfKey(record), ...facts } };
 };
 const verify = (key: string) => call(verifyKey, { json: { key } });
 const refused = Object.assign(new Error('Transaction cancelled'), {

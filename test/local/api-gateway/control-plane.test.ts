@@ -7,6 +7,7 @@ import { startAwsFront } from '../../../local/aws-front.ts';
 const flushed: string[] = [];
 const api = (apiId: string, isRest: boolean, stages: string[]) => ({
   apiId,
+  account: '000000000000',
   isRest,
   name: apiId,
   url: '',

@@ -1,4 +1,4 @@
-import type { DeployedResource } from '../resource.ts';
+import type { DeployedResource } from './resource.ts';
 
 /** AWS's own policies that grant only what a function needs no AWS call for here: logs are files, X-Ray is not there. */
 const NOTHING_NEEDED = new Set([
@@ -10,21 +10,30 @@ interface PolicyDocument {
   Statement?: unknown;
 }
 
+export const roleOf = (
+  roleArn: string,
+  resources: readonly DeployedResource[],
+): DeployedResource | undefined =>
+  resources.find(({ type, attributes }) => type === 'AWS::IAM::Role' && attributes['Arn'] === roleArn);
+
+/** @throws Error if the role is not in the templates, or Lambda may not assume it */
+export function checkFunctionRole(roleArn: string, resources: readonly DeployedResource[]): void {
+  const role = roleOf(roleArn, resources);
+  if (role === undefined) throw new Error(`the role ${roleArn} is not in the templates`);
+  if (!trustsLambda(role.properties['AssumeRolePolicyDocument'] as PolicyDocument))
+    throw new Error(`${role.stack}/${role.logicalId}: lambda.amazonaws.com may not assume this role`);
+}
+
 /**
- * The policy documents of a function's role: inline, attached by `AWS::IAM::Policy`, and managed.
+ * The policy documents of a role: inline, attached by `AWS::IAM::Policy`, and managed.
  *
- * @throws Error if the role is not in the templates, Lambda may not assume it, or it has a managed policy of AWS
- *   that the laptop stack does not know: its statements are not in the template
+ * @throws Error if the role is not in the templates, or has a managed policy of AWS that the laptop stack does not know:
+ *   its statements are not in the template
  */
 export function policiesOf(roleArn: string, resources: readonly DeployedResource[]): unknown[] {
-  const role = resources.find(
-    ({ type, attributes }) => type === 'AWS::IAM::Role' && attributes['Arn'] === roleArn,
-  );
+  const role = roleOf(roleArn, resources);
   if (role === undefined) throw new Error(`the role ${roleArn} is not in the templates`);
   const place = `${role.stack}/${role.logicalId}`;
-  if (!trustsLambda(role.properties['AssumeRolePolicyDocument'] as PolicyDocument)) {
-    throw new Error(`${place}: lambda.amazonaws.com may not assume this role`);
-  }
   const documents: unknown[] = [];
   for (const { PolicyDocument } of (role.properties['Policies'] ?? []) as { PolicyDocument: unknown }[]) {
     documents.push(PolicyDocument);

@@ -1,0 +1,11 @@
+import type { APIGatewayProxyEvent, APIGatewayProxyEventV2, APIGatewayProxyResult } from 'aws-lambda';
+import { principalOf } from 'rekey/handlers';
+
+/** Every route, and the opening of a connection: says for whom. */
+export const handler = async (
+  event: APIGatewayProxyEvent | APIGatewayProxyEventV2,
+): Promise<APIGatewayProxyResult> => ({
+  statusCode: 200,
+  headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+  body: JSON.stringify({ owner_id: principalOf(event).owner_id }),
+});

@@ -1,27 +1,80 @@
+import { existsSync } from 'node:fs';
+
+const own = (name) => `test/lib/${name}.test.ts`;
+
+/** What is mutated, and the unit tests that have to notice it, the quickest first; by default the file's own. */
+const files = {
+  scope: [],
+  schedule: [],
+  rotation: [],
+  lifetime: [],
+  version: [],
+  'key-format': [],
+  'policy-compiler': [own('policy-compiler.property')],
+  grace: [own('rotation'), own('first-use')],
+  'first-use': [],
+  'api-key': [],
+  'key-change': [],
+  access: [],
+  caller: [],
+  base62: [],
+  policy: [],
+  routes: [],
+  'route-request': [],
+  'last-use': [],
+  'lost-access': [],
+  leak: [],
+  misuse: [],
+  'rotation-due': [],
+  credentials: [],
+  cursor: [],
+  'secret-text': [],
+  delivery: [],
+  event: [],
+  publish: [],
+  stage: [],
+  status: [],
+  'webhook-url': [],
+  'webhook-signature': [],
+  'webhook-request': [],
+  'webhook-endpoint': [],
+  'github-keys': [],
+  'requires-scope/check': [own('requires-scope')],
+  'requires-scope/principal': [own('requires-scope')],
+  'requires-scope/decorator': [own('requires-scope')],
+  'requires-scope/requires-scope': [own('requires-scope')],
+  'verify/verifier': [],
+  'protect-openapi/protect': [],
+  'protect-openapi/security': [own('protect-openapi/protect')],
+  'client/schedule': [own('client/client')],
+  'client/client': [],
+  'testing/same-scopes': [],
+};
+
 /**
- * `npm run mutation` breaks the pure files one expression at a time, and shows what no unit test notices. It takes long:
- * `npm run mutation -- --mutate lib/scope.ts` for one of them.
+ * `npm run mutation` breaks the files that decide one expression at a time, and shows what no unit test notices
+ * (docs/testing.md). `npm run mutation -- --mutate lib/scope.ts` does one of them.
  *
  * @type {import('@stryker-mutator/api/core').PartialStrykerOptions}
  */
 export default {
-  mutate: ['scope', 'schedule', 'rotation', 'lifetime', 'version', 'key-format', 'policy-compiler'].map(
-    (name) => `lib/${name}.ts`,
+  mutate: Object.keys(files).map((name) => `lib/${name}.ts`),
+  testsOf: Object.fromEntries(
+    Object.entries(files).map(([name, more]) => [`lib/${name}.ts`, [own(name), ...more].filter(existsSync)]),
   ),
   // It would read tsconfig.json with an API that TypeScript 7 has not; nothing here needs it.
   tsconfigFile: 'none',
-  testRunner: 'jest',
-  testRunnerNodeArgs: ['--experimental-vm-modules'],
-  jest: {
-    projectType: 'custom',
-    configFile: 'test/mutation.jest.config.js',
-  },
-  // A constant of a module is there before any test, so whatever breaks it would have to run them all.
+  plugins: ['./test/mutation/runner.ts'],
+  testRunner: 'in-process',
+  testRunnerNodeArgs: ['--disable-warning=ExperimentalWarning'],
+  // Every module that was ever loaded stays in the memory of a process.
+  maxTestRunnerReuse: 300,
   coverageAnalysis: 'perTest',
-  ignoreStatic: true,
   concurrency: 2,
   timeoutMS: 20_000,
-  reporters: ['clear-text', 'progress'],
+  reporters: ['clear-text', 'progress', 'json'],
+  jsonReporter: { fileName: '.local/mutation.json' },
   clearTextReporter: { allowColor: false, reportTests: false },
+  ignorePatterns: ['bench', 'cdk.out'],
   tempDirName: '.local/stryker',
 };

@@ -381,7 +381,7 @@ async function play({ apis, admin_key, control, functions }: StackFile, stateDir
     show: ['id', 'status'],
   });
   const answered = await rotateUnderTraffic(String(made['key']), apis);
-  print(`  ${answered.length} requests to ${orders} while it rotated: ${[...new Set(answered)].join(', ')}`);
+  print(`  Requests to ${orders} while it rotated, ${answered.length}: ${[...new Set(answered)].join(', ')}`);
   print();
   if (answered.some((status) => status !== 200)) throw new TourFailed('A request failed meanwhile.');
   await call({

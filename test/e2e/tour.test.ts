@@ -78,7 +78,7 @@ describe('npm run tour', () => {
   });
 
   it('shows a client that rotates itself, without a request that fails', () => {
-    expect(step(17)).toMatch(/^ {2}\d+ requests to \S+ while it rotated: 200$/m);
+    expect(step(17)).toMatch(/^ {2}Requests to \S+ while it rotated, \d+: 200$/m);
     expect(step(17)).toMatch(/"successor_key_id": "key_\w{22}"/);
   });
 

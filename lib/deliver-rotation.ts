@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { KeyId } from './api-key.schema.ts';
-import { type Management, RekeyRefusal } from './client/management.ts';
+import { isRefusal, type Management } from './client/management.ts';
 import type { ManagedSecret } from './managed-secret.schema.ts';
 import type { SecretVersions } from './secret-versions.ts';
 
@@ -52,7 +52,7 @@ export async function deliverRotation(
       const held = await management.self(key);
       return held.root_key_id === api_key.root_key_id && held.generation > api_key.generation;
     } catch (error) {
-      if (error instanceof RekeyRefusal && error.status === 401) return false;
+      if (isRefusal(error, 401)) return false;
       throw error;
     }
   };

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { type KeyState, type Management, RekeyRefusal } from './client/management.ts';
+import { isRefusal, type KeyState, type Management } from './client/management.ts';
 import type { ManagedSecret } from './managed-secret.schema.ts';
 import type { SecretVersions } from './secret-versions.ts';
 
@@ -44,9 +44,6 @@ export function graceHours(every_days: number | undefined, plan?: KeyState['rota
     delivered?.grace_period_hours ?? Math.min(LONGEST_GRACE_HOURS, Math.floor((days * HOURS_PER_DAY) / 2))
   );
 }
-
-const isRefusal = (error: unknown, status: number): error is RekeyRefusal =>
-  error instanceof RekeyRefusal && error.status === status;
 
 /**
  * One step of the rotation of a secret that holds an API key: the key in AWSCURRENT rotates itself.

@@ -108,13 +108,8 @@ function noticesOf(
 export function nextAction(record: Scheduled, settings: ScheduleSettings): Action | undefined {
   const { swept_until } = record;
   return actionsOf(record, settings).find(
-    ({ type, at }) =>
-      // What is noted otherwise.
-      type === 'drop' ||
-      type === 'rotation' ||
-      type === 'overdue' ||
-      swept_until === null ||
-      at > swept_until,
+    // Of the other types what is done is noted otherwise.
+    ({ type, at }) => !(type === 'notice' || type === 'expire') || swept_until === null || at > swept_until,
   );
 }
 

@@ -1,5 +1,5 @@
 import type { KeyStore, StoredKey } from './key-store.ts';
-import { type KeyState, managementOf, RekeyRefusal } from './management.ts';
+import { isRefusal, type KeyState, managementOf } from './management.ts';
 import { isDue } from './schedule.ts';
 
 /** What happened: another key is in use now, made here or by another process; or something is to be seen to. */
@@ -63,9 +63,6 @@ const isRepeatable = (input: Input, init: RequestInit | undefined): boolean => {
   const body: unknown = init?.body ?? (input instanceof Request ? input.body : null);
   return body === null || typeof body !== 'object' || !(Symbol.asyncIterator in body || 'getReader' in body);
 };
-
-const isRefusal = (error: unknown, status: number): boolean =>
-  error instanceof RekeyRefusal && error.status === status;
 
 /**
  * A `fetch` that keeps its own API key fresh. It works in Node.js and in edge runtimes, and depends on nothing.
@@ -149,7 +146,7 @@ export function createRekeyClient({
       const key = await management.rotate(parent, { grace_period_hours: gracePeriodHours }).then(
         (made) => made.key,
         (error: unknown) => {
-          if (isRefusal(error, 409)) return error as RekeyRefusal;
+          if (isRefusal(error, 409)) return error;
           throw error;
         },
       );

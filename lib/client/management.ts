@@ -39,6 +39,9 @@ export class RekeyRefusal extends Error {
   }
 }
 
+export const isRefusal = (error: unknown, status: number): error is RekeyRefusal =>
+  error instanceof RekeyRefusal && error.status === status;
+
 /** Milliseconds until an answer of the management API is given up. */
 const LONGEST_CALL = 10_000;
 

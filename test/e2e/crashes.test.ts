@@ -20,6 +20,8 @@ import { putDelivery } from '../../lib/delivery-table.ts';
 import { systemOrigin } from '../../lib/event.ts';
 import { factsOfItem } from '../../lib/key-item.ts';
 import { BY_OWNER, EVENTS_BY_OWNER, WEBHOOKS_BY_OWNER } from '../../lib/table-layout.ts';
+import type { Resources } from '../infra/synthesize.ts';
+import { documentsOf } from '../role-documents.ts';
 import { type Answer, newOwner, productOf } from './client.ts';
 import { askControl, invokeFunction } from './control.ts';
 import { advance, forget, type RunningStack, sharedAssembly, startRunningStack } from './running-stack.ts';
@@ -812,21 +814,12 @@ function writingFunctions(): string[] {
   const names: string[] = [];
   const directory = sharedAssembly() ?? '';
   for (const file of readdirSync(directory).filter((each) => each.endsWith('.template.json'))) {
-    const resources = Object.entries(
-      JSON.parse(readFileSync(join(directory, file), 'utf8')).Resources as Record<
-        string,
-        { Type: string; Properties: { Role: { 'Fn::GetAtt': string[] }; Roles?: unknown } }
-      >,
-    );
-    for (const [id, { Type, Properties }] of resources) {
+    const template = JSON.parse(readFileSync(join(directory, file), 'utf8')) as { Resources: Resources };
+    const resources = template.Resources;
+    for (const [id, { Type, Properties }] of Object.entries(resources)) {
       if (Type !== 'AWS::Lambda::Function') continue;
-      const [role] = Properties.Role['Fn::GetAtt'];
-      const policies = resources.filter(
-        ([name, each]) =>
-          name === role ||
-          (each.Type === 'AWS::IAM::Policy' && JSON.stringify(each.Properties.Roles).includes(`"${role}"`)),
-      );
-      if (!/"dynamodb:(?:Put|Update|Delete)Item"|"sqs:Send|"events:Put/.test(JSON.stringify(policies)))
+      const documents = documentsOf(Properties.Role['Fn::GetAtt'][0], resources);
+      if (!/"dynamodb:(?:Put|Update|Delete)Item"|"sqs:Send|"events:Put/.test(JSON.stringify(documents)))
         continue;
       names.push(
         id

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from '@jest/globals';
+import { documentsOf } from '../role-documents.ts';
 import { ofType, type Resource, type Resources, resourcesOf, synthesize } from './synthesize.ts';
 
 const page = readFileSync(new URL('../../docs/architecture.md', import.meta.url), 'utf8');
@@ -48,14 +49,8 @@ interface Statement {
 
 /** Who a function may call, by the statements of its role. */
 function calledBy(role: string, resources: Resources): string[] {
-  const documents: { PolicyDocument: { Statement: Statement[] } }[] = [
-    ...(resources[role]!.Properties.Policies ?? []),
-    ...ofType(resources, 'AWS::IAM::Policy')
-      .map(([, { Properties }]) => Properties)
-      .filter(({ Roles }) => named(Roles).includes(role)),
-  ];
-  const called = documents
-    .flatMap(({ PolicyDocument }) => PolicyDocument.Statement)
+  const called = documentsOf(role, resources)
+    .flatMap(({ Statement }): Statement[] => Statement)
     .flatMap(({ Action, Resource: resource }): string[] => {
       const actions = [Action].flat();
       const services = new Set(actions.map((action) => action.split(':')[0]));

@@ -8,6 +8,7 @@ import { importRekey } from '../../infra/rekey-reference.ts';
 import type { RouteOptions } from '../../infra/route-access.ts';
 import { operations } from '../../lib/operations/index.ts';
 import { routesHash } from '../../lib/routes.ts';
+import { documentsOf } from '../role-documents.ts';
 import { appForTemplates, handlerIn, ofType, resourcesOf, synthesize } from './synthesize.ts';
 
 const templates = synthesize({ canary: false });
@@ -125,10 +126,7 @@ describe('a protected REST API', () => {
           },
         ],
       });
-      const policies = ofType(all, 'AWS::IAM::Policy').filter(([, { Properties }]) =>
-        Properties.Roles.some((one: { Ref: string }) => one.Ref === id),
-      );
-      expect(policies.map(([, { Properties }]) => Properties.PolicyDocument.Statement)).toEqual([
+      expect(documentsOf(id, all).map(({ Statement }) => Statement)).toEqual([
         [
           {
             Effect: 'Allow',

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { ListedKey } from '../../lib/api-key.schema.ts';
 import { operations } from '../../lib/operations/index.ts';
 import { evaluatePolicies } from '../../local/iam.ts';
+import { documentsOf } from '../role-documents.ts';
 import { ofType, type Resources, resourcesOf, synthesize } from './synthesize.ts';
 
 interface Statement {
@@ -101,15 +102,8 @@ function statementsByFunction(resources: Resources): Record<string, string[]> {
     expect(role.Properties.AssumeRolePolicyDocument.Statement).toEqual([
       { Action: 'sts:AssumeRole', Effect: 'Allow', Principal: { Service: 'lambda.amazonaws.com' } },
     ]);
-    const policies = ofType(resources, 'AWS::IAM::Policy').filter(([, policy]) =>
-      policy.Properties.Roles.some((one: { Ref: string }) => one.Ref === roleId),
-    );
-    const documents: { PolicyDocument: { Statement: Statement[] } }[] = [
-      ...(role.Properties.Policies ?? []),
-      ...policies.map(([, { Properties }]) => Properties),
-    ];
-    result[functionId.replace(/[0-9A-F]{8}$/, '')] = documents.flatMap(({ PolicyDocument }) =>
-      PolicyDocument.Statement.map((statement) => lineOf(statement, resources)),
+    result[functionId.replace(/[0-9A-F]{8}$/, '')] = documentsOf(roleId, resources).flatMap(({ Statement }) =>
+      Statement.map((statement: Statement) => lineOf(statement, resources)),
     );
   }
   return result;
@@ -323,16 +317,9 @@ function policiesByRole(resources: Resources, tableArn: string): Record<string, 
         ),
     );
   return Object.fromEntries(
-    ofType(resources, 'AWS::IAM::Role').map(([roleId, role]) => [
+    ofType(resources, 'AWS::IAM::Role').map(([roleId]) => [
       roleId,
-      [
-        ...(role.Properties.Policies ?? []).map(
-          (inline: { PolicyDocument: object }) => inline.PolicyDocument,
-        ),
-        ...ofType(resources, 'AWS::IAM::Policy')
-          .filter(([, { Properties }]) => Properties.Roles.some((one: { Ref: string }) => one.Ref === roleId))
-          .map(([, { Properties }]) => Properties.PolicyDocument),
-      ].map(known),
+      documentsOf(roleId, resources).map(known),
     ]),
   );
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import WebSocket from 'ws';
+import { openSocket } from '../lib/open-socket.ts';
 import { managementOf } from './client.ts';
 import { rawRequest } from './raw-request.ts';
 import { forget, type RunningStack, startRunningStack } from './running-stack.ts';
@@ -49,18 +49,10 @@ const call = async (name: Name, key?: string): Promise<number> => {
   const url = (stack.apis as Record<string, string>)[name]!;
   const headers = key === undefined ? [] : ['x-api-key', key];
   if (!isSocket(name)) return (await rawRequest(url, '/things', headers)).status;
-  return new Promise((resolve, reject) => {
-    const socket = new WebSocket(url, { headers: key === undefined ? {} : { 'x-api-key': key } });
-    socket.once('open', () => {
-      socket.close();
-      resolve(200);
-    });
-    socket.once('unexpected-response', (_, response) => {
-      response.resume();
-      resolve(response.statusCode ?? 0);
-    });
-    socket.once('error', reject);
-  });
+  const opened = await openSocket(url, key === undefined ? {} : { 'x-api-key': key });
+  if (typeof opened === 'number') return opened;
+  opened.close();
+  return 200;
 };
 
 describe.each(APIS)('%s, attached and registered by hand', (name) => {

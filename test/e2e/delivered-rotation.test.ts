@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -7,6 +6,7 @@ import type { Event } from '../../lib/event.schema.ts';
 import { managementOf } from './client.ts';
 import { askControl } from './control.ts';
 import { advance, everyFile, forget, type RunningStack, startRunningStack } from './running-stack.ts';
+import { heldBy, secretOf as secretIn } from './secret.ts';
 import { eventually, until } from './until.ts';
 
 const DAY = 86_400;
@@ -26,19 +26,10 @@ afterAll(async () => {
   if (stack) forget(stack.stateDir);
 });
 
-interface Secret {
-  name: string;
-  versions: Record<string, { value?: string; stages: string[] }>;
-}
-/** A secret of the templates, by a part of its name. */
-const secretOf = (name: string): { arn: string; held: { key: string; key_id: string } } => {
-  const secrets = JSON.parse(readFileSync(join(stack.stateDir, 'secrets.json'), 'utf8')) as Record<
-    string,
-    Secret
-  >;
-  const [arn, { versions }] = Object.entries(secrets).find(([, secret]) => secret.name.includes(name))!;
-  const current = Object.values(versions).find(({ stages }) => stages.includes('AWSCURRENT'));
-  return { arn, held: JSON.parse(current!.value!) };
+/** A secret of the templates, by a part of its name, and what it holds now. */
+const secretOf = (name: string) => {
+  const secret = secretIn(stack, name);
+  return { arn: secret.arn, held: heldBy(secret) };
 };
 const getOrders = async (key: string): Promise<number> =>
   (await fetch(`${stack.apis.orders}/orders`, { headers: { 'x-api-key': key } })).status;

@@ -13,20 +13,10 @@ import {
   sharedAssembly,
   startRunningStack,
 } from './running-stack.ts';
+import { type Held, heldBy, type Secret, secretOf as secretIn } from './secret.ts';
 
 const DAY = 86_400;
 const ROTATED_WITHIN_MS = 120_000;
-
-interface Value {
-  key: string;
-  key_id: string;
-  expires_at: string;
-}
-interface Secret {
-  name: string;
-  versions: Record<string, { value?: string; stages: string[] }>;
-  rotation?: { run?: unknown };
-}
 
 let stack: RunningStack;
 beforeAll(async () => {
@@ -37,17 +27,8 @@ afterAll(async () => {
   if (stack) forget(stack.stateDir);
 });
 
-const secretOf = (name: string): Secret => {
-  const secrets = JSON.parse(readFileSync(join(stack.stateDir, 'secrets.json'), 'utf8')) as Record<
-    string,
-    Secret
-  >;
-  return Object.values(secrets).find((secret) => secret.name.includes(name))!;
-};
-const valueIn = (name: string, stage = 'AWSCURRENT'): Value => {
-  const { versions } = secretOf(name);
-  return JSON.parse(Object.values(versions).find(({ stages }) => stages.includes(stage))!.value!);
-};
+const secretOf = (name: string): Secret => secretIn(stack, name);
+const valueIn = (name: string, stage?: string): Held => heldBy(secretOf(name), stage);
 const invoke = async (name: string): Promise<unknown> => (await invokeFunction(stack, name)).payload;
 const control = (method: string, path: string, body?: object) => askControl(stack, method, path, body);
 const getOrders = async (key: string): Promise<number> =>

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import WebSocket from 'ws';
+import type WebSocket from 'ws';
+import { openSocket } from '../lib/open-socket.ts';
 import { admin, management, newKey, productOf, stack } from './client.ts';
 import { rawRequest } from './raw-request.ts';
 
@@ -89,16 +90,7 @@ describe('the Shipments API, an HTTP API behind the authorizer', () => {
 });
 
 describe('the Notifications API, a WebSocket API behind the authorizer', () => {
-  const open = (headers: Record<string, string>): Promise<WebSocket | number> =>
-    new Promise((resolve, reject) => {
-      const socket = new WebSocket(stack?.apis['notifications'] ?? '', { headers });
-      socket.once('open', () => resolve(socket));
-      socket.once('unexpected-response', (_, response) => {
-        response.resume();
-        resolve(response.statusCode ?? 0);
-      });
-      socket.once('error', reject);
-    });
+  const open = (headers: Record<string, string>) => openSocket(stack?.apis['notifications'] ?? '', headers);
   const publish = async (key: string) => {
     const socket = (await open({ 'x-api-key': key })) as WebSocket;
     socket.send('{"action":"publish","text":"hello"}');

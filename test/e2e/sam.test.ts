@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { writeBundle } from '../../infra/bundle.ts';
+import { lambdaFunction, lambdaRole, temporaryDirectory, writeAssembly } from '../local/fixtures/assembly.ts';
 import { samTemplate } from '../sam-example.ts';
 import { managementOf } from './client.ts';
 import { rawRequest } from './raw-request.ts';
@@ -10,70 +10,29 @@ import { forget, type RunningStack, startRunningStack } from './running-stack.ts
 
 /** What `sam build` and SAM's transform make of the example, as a cloud assembly of one stack. */
 function built(): string {
-  const directory = mkdtempSync(join(tmpdir(), 'rekey-e2e-sam-'));
-  mkdirSync(join(directory, 'invoices'));
   const { Transform: _, ...template } = samTemplate();
   const { CodeUri, Handler, Runtime, Architectures } = template.Resources.Invoices.Properties;
   const [file] = Handler.split('.');
-  writeBundle(resolve('examples/sam', CodeUri, `${file}.ts`), join(directory, 'invoices', `${file}.mjs`));
-  template.Resources.Invoices = {
-    Type: 'AWS::Lambda::Function',
-    Properties: {
-      ...{ Handler, Runtime, Architectures, Code: { S3Bucket: 'assets', S3Key: 'invoices.zip' } },
-      Role: { 'Fn::GetAtt': ['InvoicesRole', 'Arn'] },
-    },
-  };
-  template.Resources.InvoicesRole = {
-    Type: 'AWS::IAM::Role',
-    Properties: {
-      AssumeRolePolicyDocument: {
-        Version: '2012-10-17',
-        Statement: [
-          { Effect: 'Allow', Action: 'sts:AssumeRole', Principal: { Service: 'lambda.amazonaws.com' } },
-        ],
-      },
-      ManagedPolicyArns: ['arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole'],
-    },
-  };
+  template.Resources.Invoices = lambdaFunction('invoices', {
+    ...{ Handler, Runtime, Architectures, Role: { 'Fn::GetAtt': ['InvoicesRole', 'Arn'] } },
+  });
+  template.Resources.InvoicesRole = lambdaRole();
   // The product's own example has the name of the output.
   template.Outputs = { SamInvoicesApiUrl: template.Outputs.InvoicesApiUrl };
-  const write = (name: string, value: object) => writeFileSync(join(directory, name), JSON.stringify(value));
-  write('Sam.template.json', template);
-  write('Sam.assets.json', {
-    version: '55.0.0',
-    dockerImages: {},
-    files: {
-      invoices: {
-        source: { path: 'invoices', packaging: 'zip' },
-        destinations: { here: { bucketName: 'assets', objectKey: 'invoices.zip' } },
-      },
-    },
+  const bundle = join(temporaryDirectory(), `${file}.mjs`);
+  writeBundle(resolve('examples/sam', CodeUri, `${file}.ts`), bundle);
+  return writeAssembly({
+    Sam: { template, assets: { invoices: { [basename(bundle)]: readFileSync(bundle, 'utf8') } } },
   });
-  write('manifest.json', {
-    version: '55.0.0',
-    artifacts: {
-      'Sam.assets': { type: 'cdk:asset-manifest', properties: { file: 'Sam.assets.json' } },
-      Sam: {
-        type: 'aws:cloudformation:stack',
-        environment: 'aws://unknown-account/unknown-region',
-        properties: { templateFile: 'Sam.template.json' },
-        dependencies: ['Sam.assets'],
-      },
-    },
-  });
-  return directory;
 }
 
 let stack: RunningStack;
-let example: string;
 beforeAll(async () => {
-  example = built();
-  stack = await startRunningStack({ args: ['--with', example] });
+  stack = await startRunningStack({ args: ['--with', built()] });
 });
 afterAll(async () => {
   await stack?.stop();
   if (stack) forget(stack.stateDir);
-  if (example) forget(example);
 });
 
 const manage = (method: string, path: string, body?: unknown) =>

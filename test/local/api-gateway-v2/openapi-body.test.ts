@@ -1,12 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { describeApis } from '../../../local/api-gateway-v2/index.ts';
-import { evaluatePolicies } from '../../../local/iam.ts';
-import { functionArn } from '../api-gateway/orders-api.ts';
+import { described, functionArn, invocationUri as uri } from '../api-gateway/orders-api.ts';
 import { shipmentsApi } from './shipments-api.ts';
 
-const uri = (name: string) =>
-  `arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/${functionArn(name)}/invocations`;
 const operation = (more: object = {}) => ({
   'x-amazon-apigateway-integration': {
     ...{ type: 'aws_proxy', httpMethod: 'POST', uri: uri('shipments'), payloadFormatVersion: '2.0' },
@@ -32,13 +29,7 @@ const imported = (Body: object, properties: object = {}) => {
   api!.properties = { Body, ...properties };
   return describeApis({
     resources: [api!, ...rest],
-    invoke: () => Promise.reject(new Error('not invoked')),
-    mayInvoke: () => false,
-    evaluate: evaluatePolicies,
-    now: () => 0,
-    account: '000000000000',
-    region: 'us-east-1',
-    accessLog: () => {},
+    ...described,
   })[0]!;
 };
 const routesOf = ({ routes }: ReturnType<typeof imported>) =>

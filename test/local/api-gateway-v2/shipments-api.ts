@@ -2,13 +2,11 @@ import type { ApiGatewayInput } from '../../../local/api-gateway/index.ts';
 import { describeApis, serveApi } from '../../../local/api-gateway-v2/index.ts';
 import { evaluatePolicies } from '../../../local/iam.ts';
 import type { DeployedResource } from '../../../local/resource.ts';
-import { exchangeRaw, functionArn } from '../api-gateway/orders-api.ts';
+import { exchangeRaw } from '../../lib/raw-exchange.ts';
+import { functionArn, invocationUri } from '../api-gateway/orders-api.ts';
 
 export const API = 'h1t2t3p4a5';
 export const ARN = `arn:aws:execute-api:us-east-1:000000000000:${API}`;
-
-const invocationUri = (name: string) =>
-  `arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/${functionArn(name)}/invocations`;
 
 const part = (kind: string, logicalId: string, properties: Record<string, unknown>): DeployedResource => ({
   stack: 'Shipments',

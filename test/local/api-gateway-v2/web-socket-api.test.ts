@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import WebSocket from 'ws';
+import type WebSocket from 'ws';
+import { openSocket } from '../../lib/open-socket.ts';
 import { failure } from '../api-gateway/orders-api.ts';
 import { ARN, allow, deny, type Event, serveShipments } from './shipments-api.ts';
 
@@ -21,17 +22,7 @@ const serve = (options = {}, more = {}) =>
   );
 
 /** The socket, or the status with which it was refused. */
-const connect = async (headers: Record<string, string> = {}, path = ''): Promise<WebSocket | number> => {
-  const socket = new WebSocket(`${api.url}${path}`, { headers });
-  return new Promise((resolve, reject) => {
-    socket.once('open', () => resolve(socket));
-    socket.once('unexpected-response', (_, response) => {
-      response.resume();
-      resolve(response.statusCode ?? 0);
-    });
-    socket.once('error', reject);
-  });
-};
+const connect = (headers: Record<string, string> = {}, path = '') => openSocket(`${api.url}${path}`, headers);
 const say = async (socket: WebSocket, text: string): Promise<string> => {
   socket.send(text);
   const [data] = await once(socket, 'message');

@@ -1,10 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { describeRestApis } from '../../../local/api-gateway/index.ts';
-import { evaluatePolicies } from '../../../local/iam.ts';
-import { functionArn, ordersApi } from './orders-api.ts';
+import { described, functionArn, ordersApi, invocationUri as uri } from './orders-api.ts';
 
-const uri = (name: string) =>
-  `arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/${functionArn(name)}/invocations`;
 const operation = (more: object = {}) => ({
   'x-amazon-apigateway-integration': { type: 'aws_proxy', httpMethod: 'POST', uri: uri('orders'), ...more },
 });
@@ -27,13 +24,7 @@ const imported = (paths: object, more: object = {}) => {
   });
   return describeRestApis({
     resources,
-    invoke: () => Promise.reject(new Error('not invoked')),
-    mayInvoke: () => false,
-    evaluate: evaluatePolicies,
-    now: () => 0,
-    account: '000000000000',
-    region: 'us-east-1',
-    accessLog: () => {},
+    ...described,
   })[0]!;
 };
 

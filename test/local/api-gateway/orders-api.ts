@@ -1,8 +1,8 @@
-import { createConnection } from 'node:net';
 import type { APIGatewayProxyEvent } from 'aws-lambda';
 import { type ApiGatewayInput, describeRestApis, serveRestApi } from '../../../local/api-gateway/index.ts';
 import { evaluatePolicies } from '../../../local/iam.ts';
 import type { DeployedResource } from '../../../local/resource.ts';
+import { exchangeRaw } from '../../lib/raw-exchange.ts';
 
 /** Resources like those that CDK writes for a RestApi with a REQUEST authorizer, resolved. */
 export const API = 'a1b2c3d4e5';
@@ -10,8 +10,19 @@ const ACCOUNT = '000000000000';
 const REGION = 'us-east-1';
 
 export const functionArn = (name: string) => `arn:aws:lambda:${REGION}:${ACCOUNT}:function:${name}`;
-const invocationUri = (name: string) =>
+export const invocationUri = (name: string) =>
   `arn:aws:apigateway:${REGION}:lambda:path/2015-03-31/functions/${functionArn(name)}/invocations`;
+
+/** What an API needs beside its resources, to be described and not served. */
+export const described: Omit<ApiGatewayInput, 'resources'> = {
+  invoke: () => Promise.reject(new Error('not invoked')),
+  mayInvoke: () => false,
+  evaluate: evaluatePolicies,
+  now: () => 0,
+  account: ACCOUNT,
+  region: REGION,
+  accessLog: () => {},
+};
 
 export function resource(
   kind: string,
@@ -151,21 +162,4 @@ export async function serveOrders(
     get: (path: string, init?: RequestInit) => fetch(`${served.url}${path}`, init),
     send: (text: string) => exchangeRaw(port, text),
   };
-}
-
-/** Sends bytes as they are, and gives what comes back until the server closes or has been silent for a while. */
-export function exchangeRaw(port: number, text: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = createConnection(port, '127.0.0.1');
-    let received = '';
-    socket.setTimeout(300, () => socket.destroy());
-    socket.on('data', (chunk) => {
-      received += chunk.toString('latin1');
-    });
-    socket.on('close', () => resolve(received));
-    socket.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') reject(error);
-    });
-    socket.write(text, 'latin1');
-  });
 }

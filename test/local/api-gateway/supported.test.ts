@@ -1,19 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import { describeRestApis } from '../../../local/api-gateway/index.ts';
-import { evaluatePolicies } from '../../../local/iam.ts';
 import type { DeployedResource } from '../../../local/resource.ts';
-import { ordersApi, resource } from './orders-api.ts';
+import { described, ordersApi, resource } from './orders-api.ts';
 
 const describeApis = (resources: DeployedResource[]) =>
   describeRestApis({
     resources,
-    invoke: () => Promise.reject(new Error('not invoked')),
-    mayInvoke: () => false,
-    evaluate: evaluatePolicies,
-    now: () => 0,
-    account: '000000000000',
-    region: 'us-east-1',
-    accessLog: () => {},
+    ...described,
   });
 
 /** The API with one property changed; a dotted path leads into objects and the first entry of lists. */
